@@ -1,0 +1,395 @@
+/*
+ * vmem.h - libvmem, a general purpose range allocator.
+ *
+ * Copyright (c) 2026, the vmemd authors.  SPDX-License-Identifier: BSD-2-Clause
+ *
+ * An arena (vmem_t) is a set of spans of integers, and hands out ranges of
+ * them.  What the integers mean (virtual addresses, minor numbers, offsets in
+ * a GPU's memory) is the caller's: the library never touches what it hands
+ * out.  Arenas import spans from others, and so form a tree.
+ *
+ * The model is NetBSD's vmem(9), after J. Bonwick and J. Adams, "Magazines and
+ * Vmem: Extending the Slab Allocator to Many CPUs and Arbitrary Resources",
+ * USENIX ATC 2001 ("the paper" below).  A consumer written for vmem(9) changes
+ * the include, drops the ipl argument and casts the callbacks' source.
+ *
+ * Conventions, for every function here:
+ *
+ *  - Units.  Addresses and sizes are counted in the caller's units (bytes, as
+ *    a rule).  Ranges are [addr, addr + size); minaddr and maxaddr are both
+ *    inclusive.  0 and 2^64-1 are valid addresses.
+ *  - Errors.  Functions that can fail return 0 or a positive errno.  Results
+ *    leave through pointers, written on success only.  EINVAL: arguments that
+ *    nothing could satisfy.  ENOMEM: exhaustion, now or (if said) for ever.
+ *  - Misuse (freeing what isn't allocated, a wrong size, destroying an arena
+ *    in use, a bad combination of flags) is a panic: see vmem_set_panic().
+ *  - Threads.  Everything is safe to call from any number of threads, but for
+ *    the life cycle of one arena: nobody may use it while it is destroyed.
+ *    No lock is held while a callback of the caller's runs, so callbacks may
+ *    call the library, unless said otherwise.
+ *  - Memory.  The library takes its own from mmap(2), or from an arena given
+ *    to vmem_set_meta().  It never calls malloc, makes no threads, never logs.
+ *  - Blocking.  Nothing blocks for longer than a lock, except allocation with
+ *    VM_SLEEP and what the caller's import callback does.
+ */
+#ifndef VMEM_H
+#define VMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define VMEM_WARN_UNUSED __attribute__((__warn_unused_result__))
+#define VMEM_EXPORT __attribute__((__visibility__("default")))
+#else
+#define VMEM_WARN_UNUSED
+#define VMEM_EXPORT
+#endif
+
+typedef uint64_t vmem_addr_t;
+typedef uint64_t vmem_size_t;
+typedef unsigned int vm_flag_t;
+typedef struct vmem vmem_t;
+
+#define VMEM_ADDR_MIN ((vmem_addr_t)0)
+#define VMEM_ADDR_MAX (~(vmem_addr_t)0)
+
+/* Longest name of an arena that is kept, with its NUL; longer ones are cut. */
+#define VMEM_NAME_MAX 32
+
+/* Quantum caches serve at most this many multiples of the quantum. */
+#define VMEM_QCACHE_MAX 64
+
+/*
+ * Flags.  An allocation has exactly one of VM_SLEEP and VM_NOSLEEP, and at
+ * most one strategy; without one, the arena's own (see vmem_create()) is used,
+ * which is VM_INSTANTFIT unless its creator said otherwise.
+ */
+#define VM_SLEEP 0x00000001u	   /* wait until it can be met */
+#define VM_NOSLEEP 0x00000002u	   /* fail with ENOMEM instead */
+#define VM_INSTANTFIT 0x00001000u  /* O(1): a segment that surely fits */
+#define VM_BESTFIT 0x00002000u	   /* the smallest that fits; lowest address */
+#define VM_FIRSTFIT 0x00004000u	   /* the lowest address that fits */
+#define VM_NEXTFIT 0x00008000u	   /* the next after the last one handed out */
+#define VM_LASTFIT 0x00010000u	   /* the highest address that fits */
+#define VM_FITMASK 0x0001f000u
+#define VM_LARGEIMPORT 0x00020000u /* create: import in larger pieces */
+#define VM_BOOTSTRAP 0x00040000u   /* create: before the tag pool is up */
+#define VM_CHECK 0x00080000u	   /* create: detect misuse in caches too */
+
+/* Kinds of segments, for vmem_size() and vmem_walk(). */
+#define VMEM_ALLOC 0x01		/* allocated */
+#define VMEM_FREE 0x02		/* free */
+#define VMEM_MAXFREE 0x10	/* vmem_size() only: the largest free segment */
+
+/*
+ * Import callbacks.  `src` is the arena's `source`.  They are called without
+ * locks, with VM_NOSLEEP and the strategy of the request.  vmem_import_t must
+ * return a range of exactly `size`; vmem_ximport_t one of at least `size`, and
+ * says how large in *actual.  0 or ENOMEM.
+ */
+typedef int vmem_import_t(
+    void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp);
+typedef int vmem_ximport_t(void *src, vmem_size_t size, vmem_size_t *actual,
+    vm_flag_t flags, vmem_addr_t *addrp);
+typedef void vmem_release_t(void *src, vmem_addr_t addr, vmem_size_t size);
+
+/*
+ * vmem_create: make an arena, whose first span is [base, base + size) if size
+ * isn't 0 (vmem(9)).
+ *
+ * quantum	the smallest unit handed out, a power of two; base and size
+ *		must be multiples of it
+ * import, release, source
+ *		where more comes from when the arena is exhausted, and where a
+ *		span that has become free goes back to; NULL: nowhere
+ * qcache_max	sizes up to this, rounded up to the quantum, are served by
+ *		quantum caches; 0: none.  At most VMEM_QCACHE_MAX quanta
+ * flags	VM_SLEEP or VM_NOSLEEP; a strategy becomes the default of the
+ *		arena's allocations; VM_LARGEIMPORT, VM_BOOTSTRAP, VM_CHECK
+ *
+ * Returns NULL and sets errno: EINVAL (quantum, base, size, qcache_max), ENOMEM
+ * (no memory for the arena, or the reserve of boundary tags can't be kept for
+ * one more level).
+ */
+VMEM_EXPORT vmem_t *vmem_create(const char *name, vmem_addr_t base,
+    vmem_size_t size, vmem_size_t quantum, vmem_import_t *import,
+    vmem_release_t *release, void *source, vmem_size_t qcache_max,
+    vm_flag_t flags) VMEM_WARN_UNUSED;
+
+/* vmem_xcreate: the same, with an import that may return more than asked. */
+VMEM_EXPORT vmem_t *vmem_xcreate(const char *name, vmem_addr_t base,
+    vmem_size_t size, vmem_size_t quantum, vmem_ximport_t *import,
+    vmem_release_t *release, void *source, vmem_size_t qcache_max,
+    vm_flag_t flags) VMEM_WARN_UNUSED;
+
+/*
+ * vmem_destroy: gives back the caches' contents and the imported spans, then
+ * the arena.  NULL is ignored.  Panics if something is still allocated, if
+ * requests wait, or if another arena imports from this one.
+ */
+VMEM_EXPORT void vmem_destroy(vmem_t *vm);
+
+/*
+ * vmem_add: one more span, static (never released).  EINVAL: size 0, not a
+ * multiple of the quantum, runs past VMEM_ADDR_MAX, overlaps a span, or the
+ * arena's size would pass 2^64-1.  ENOMEM: no boundary tags, or VM_NOSLEEP.
+ * Segments of different spans never coalesce, even if adjacent.
+ */
+VMEM_EXPORT int vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
+    vm_flag_t flags) VMEM_WARN_UNUSED;
+
+/*
+ * vmem_alloc: allocate `size`, rounded up to the quantum, through the quantum
+ * cache if small enough.  EINVAL: size 0.  ENOMEM: with VM_NOSLEEP, when it
+ * can't be had now; with VM_SLEEP, when it never can: it is larger than every
+ * span and there is no source, or above the limit (vmem_set_limit()).
+ * Sleepers are served in the order in which they came (FIFO).
+ * Pairs with vmem_free(), with the same size.
+ */
+VMEM_EXPORT int vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
+    vmem_addr_t *addrp) VMEM_WARN_UNUSED;
+VMEM_EXPORT void vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size);
+
+/*
+ * vmem_alloc_until: as vmem_alloc() with VM_SLEEP, but gives up with ETIMEDOUT
+ * at `deadline` (absolute, CLOCK_MONOTONIC).
+ */
+VMEM_EXPORT int vmem_alloc_until(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
+    const struct timespec *deadline, vmem_addr_t *addrp) VMEM_WARN_UNUSED;
+
+/*
+ * vmem_xalloc: allocate under constraints, never from a quantum cache.
+ *
+ * align	0 or a power of two: the address is `phase` after a multiple
+ * phase	less than align
+ * nocross	0 or a power of two not below size: the range crosses no
+ *		multiple of it
+ * minaddr, maxaddr	bound the range's first and last address, inclusive:
+ *		VMEM_ADDR_MIN and VMEM_ADDR_MAX for none
+ *
+ * EINVAL for what nothing could satisfy: size 0, align or nocross not a power
+ * of two, phase >= align or no multiple of the quantum, nocross < size (or, by
+ * align and phase, never satisfiable), minaddr > maxaddr, a window smaller
+ * than size.  Otherwise as vmem_alloc().  Pairs with vmem_xfree().
+ */
+VMEM_EXPORT int vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
+    vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
+    vmem_addr_t maxaddr, vm_flag_t flags, vmem_addr_t *addrp) VMEM_WARN_UNUSED;
+VMEM_EXPORT void vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size);
+
+/*
+ * vmem_xalloc_addr: allocate exactly [addr, addr + size).  addr must be a
+ * multiple of the quantum (EINVAL); size is rounded up.  ENOMEM: part of it is
+ * taken, or in no span.  VM_NOSLEEP only.  Never imports.
+ */
+VMEM_EXPORT int vmem_xalloc_addr(vmem_t *vm, vmem_addr_t addr,
+    vmem_size_t size, vm_flag_t flags) VMEM_WARN_UNUSED;
+
+/* vmem_xfreeall: free every allocation, those held by caches too. */
+VMEM_EXPORT void vmem_xfreeall(vmem_t *vm);
+
+/*
+ * vmem_xfree_part: give back [addr, addr + size), a quantum-aligned part of
+ * one allocation made by vmem_xalloc() (not one from a quantum cache).  The
+ * pieces that stay, up to two, are allocations of their own from then on.
+ * May need two boundary tags: ENOMEM, and nothing has changed.
+ */
+VMEM_EXPORT int vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
+    vm_flag_t flags) VMEM_WARN_UNUSED;
+
+/*
+ * The waiting request: the one object behind VM_SLEEP, deadlines, and hosts
+ * that answer later instead of blocking a thread.
+ *
+ * vmem_submit() tries at once.  0: granted, vr_addrs is filled, vr_done won't
+ * be called.  EINPROGRESS: it is queued, FIFO; the space is handed to it by
+ * whoever frees it, and vr_done(request, 0) is called once, in that thread,
+ * with no lock held.  EINVAL, ENOMEM (can never be met): as vmem_xalloc().
+ * The request must stay valid until it is granted or cancelled.  vr_done may
+ * call the library but must not block.  All vr_count ranges, or none, are
+ * taken.  vr_cached: sizes that a quantum cache serves come from it, and are
+ * freed with vmem_free(); otherwise with vmem_xfree().
+ *
+ * vmem_cancel() withdraws it.  0: it is no longer queued, vr_done won't be
+ * called.  ENOENT: it isn't queued: it has been granted, and vr_done has been
+ * or is about to be called.
+ */
+struct vmem_request {
+	vmem_size_t vr_size;
+	vmem_size_t vr_align;
+	vmem_size_t vr_phase;
+	vmem_size_t vr_nocross;
+	vmem_addr_t vr_min;	/* inclusive; VMEM_ADDR_MIN for none */
+	vmem_addr_t vr_max;	/* inclusive; VMEM_ADDR_MAX for none */
+	vm_flag_t vr_flags;	/* a strategy, or 0 */
+	bool vr_cached;		/* plain vmem_alloc(): caches may serve it */
+	unsigned int vr_count;	/* ranges wanted, at least 1 */
+	vmem_addr_t *vr_addrs;	/* out: room for vr_count */
+	void (*vr_done)(struct vmem_request *, int error);
+	void *vr_arg;		/* the caller's */
+	/* The library's own. */
+	struct vmem_request *vr_next;
+	struct vmem_request *vr_prev;
+	unsigned int vr_state;
+};
+
+VMEM_EXPORT int vmem_submit(vmem_t *vm, struct vmem_request *vr)
+    VMEM_WARN_UNUSED;
+VMEM_EXPORT int vmem_cancel(vmem_t *vm, struct vmem_request *vr)
+    VMEM_WARN_UNUSED;
+
+/*
+ * vmem_size: VMEM_ALLOC, VMEM_FREE, both added, or VMEM_MAXFREE (the size of
+ * the largest free segment, exact).  What caches hold counts as allocated.
+ */
+VMEM_EXPORT vmem_size_t vmem_size(vmem_t *vm, int typemask);
+
+/*
+ * vmem_walk: call fn(arg, addr, size) for every segment of the kinds in
+ * typemask, in address order within each span.  Taken in slices: no lock is
+ * held while fn runs, and what changes meanwhile may be seen or not, but what
+ * stays allocated (free) all along is seen exactly once.
+ *
+ * vmem_walk_from: the same in pages: fills at most `max` entries of `segs`
+ * with segments from *cursor on, returns how many, and leaves in *cursor where
+ * to go on; *more says whether anything may follow.
+ */
+struct vmem_seg {
+	vmem_addr_t seg_addr;
+	vmem_size_t seg_size;
+	int seg_type;		/* VMEM_ALLOC or VMEM_FREE */
+};
+
+VMEM_EXPORT void vmem_walk(vmem_t *vm, int typemask,
+    int (*fn)(void *arg, vmem_addr_t addr, vmem_size_t size), void *arg);
+VMEM_EXPORT size_t vmem_walk_from(vmem_t *vm, int typemask, vmem_addr_t *cursor,
+    struct vmem_seg *segs, size_t max, bool *more);
+
+/* vmem_contains: is all of [addr, addr + size) inside one span, taken or not? */
+VMEM_EXPORT bool vmem_contains(vmem_t *vm, vmem_addr_t addr, vmem_size_t size);
+
+/*
+ * vmem_check: verify every invariant of the arena, in slices.  0, or EIO (and
+ * then *why, if not NULL, is left with a static text).
+ */
+VMEM_EXPORT int vmem_check(vmem_t *vm);
+VMEM_EXPORT int vmem_check_why(vmem_t *vm, const char **why);
+
+/* vmem_reap: empty the quantum caches back into the arena. */
+VMEM_EXPORT void vmem_reap(vmem_t *vm);
+
+/*
+ * vmem_set_reclaim: fn is called, with no lock held, before a request fails
+ * or sleeps for want of `wanted` (rounded) with that alignment within
+ * [minaddr, maxaddr]; it frees what it can and returns.  NULL: none.
+ */
+typedef void vmem_reclaim_t(void *arg, vmem_t *vm, vmem_size_t wanted,
+    vmem_size_t align, vmem_addr_t minaddr, vmem_addr_t maxaddr);
+VMEM_EXPORT void vmem_set_reclaim(vmem_t *vm, vmem_reclaim_t *fn, void *arg);
+
+/* vmem_set_limit: at most this much may be imported or added in all; 0: no
+ * limit. What is there already stays. */
+VMEM_EXPORT void vmem_set_limit(vmem_t *vm, vmem_size_t limit);
+
+/*
+ * vmem_set_meta: from now on boundary tags and hash tables live in `meta`,
+ * whose addresses must be memory: commit(arg, addr, size) makes a range of it
+ * usable and zero (0 or ENOMEM), decommit gives the frames back.  To be called
+ * once, before other threads use the library, after the arenas below `meta`
+ * have been made with VM_BOOTSTRAP.  EBUSY: too late or twice.
+ */
+VMEM_EXPORT int vmem_set_meta(vmem_t *meta,
+    int (*commit)(void *arg, vmem_addr_t addr, vmem_size_t size),
+    void (*decommit)(void *arg, vmem_addr_t addr, vmem_size_t size), void *arg)
+    VMEM_WARN_UNUSED;
+
+/* One quantum cache, for statistics. */
+struct vmem_qcache_stat {
+	vmem_size_t qs_size;	/* what it hands out */
+	uint64_t qs_hits;	/* allocations served without the arena */
+	uint64_t qs_misses;	/* allocations that went to it */
+	uint64_t qs_fills;	/* magazines taken full from the depot */
+	uint64_t qs_drains;	/* ranges given back to the arena */
+	uint64_t qs_held;	/* ranges held free in the cache, now */
+	uint32_t qs_magazine;	/* ranges a magazine holds */
+};
+
+/* SPEC 5: counters since creation, and gauges.  A consistent snapshot of the
+ * arena; the caches' counters are summed without stopping anybody. */
+struct vmem_stat {
+	char vs_name[VMEM_NAME_MAX];
+	vmem_size_t vs_quantum;
+	vmem_size_t vs_qcache_max;
+	vm_flag_t vs_policy;		/* the default strategy */
+	vmem_size_t vs_size;		/* of all spans */
+	vmem_size_t vs_inuse;		/* allocated, what caches hold too */
+	vmem_size_t vs_free;
+	vmem_size_t vs_largest_free;	/* exact */
+	vmem_size_t vs_limit;
+	uint64_t vs_segments;		/* allocated segments */
+	uint64_t vs_free_segments;
+	uint64_t vs_spans;
+	uint64_t vs_allocs;		/* granted, by caches too */
+	uint64_t vs_frees;
+	uint64_t vs_fails;		/* refused with ENOMEM */
+	uint64_t vs_waits;		/* requests that had to queue */
+	uint64_t vs_waiting;		/* queued now */
+	uint64_t vs_imports;
+	uint64_t vs_releases;
+	uint64_t vs_lookups;		/* searches for a fitting segment */
+	uint64_t vs_tags;		/* boundary tags the arena has in use */
+	uint64_t vs_tags_free;		/* and in its own reserve */
+	uint64_t vs_meta_bytes;		/* its hash table and bins */
+	uint64_t vs_qc_hits;
+	uint64_t vs_qc_misses;
+	uint64_t vs_qc_fills;
+	uint64_t vs_qc_drains;
+	uint64_t vs_qc_held_bytes;
+	unsigned int vs_qc_count;	/* quantum caches: vmem_qcache_stat() */
+};
+VMEM_EXPORT void vmem_stat(const vmem_t *vm, struct vmem_stat *vs);
+VMEM_EXPORT int vmem_qcache_stat(
+    const vmem_t *vm, unsigned int index, struct vmem_qcache_stat *qs);
+
+/* What the library holds in all, for boundary tags. */
+struct vmem_meta_stat {
+	uint64_t ms_tags_total;	/* tags that have memory */
+	uint64_t ms_tags_free;	/* of them not in use */
+	uint64_t ms_tag_bytes;	/* their memory */
+	uint64_t ms_reserve;	/* tags kept back for refilling */
+};
+VMEM_EXPORT void vmem_meta_stat(struct vmem_meta_stat *ms);
+
+/*
+ * vmem_tick: the host's periodic call, about once a second: steps of rehashing,
+ * working-set reaping, and retries for sleepers whose source isn't an arena.
+ * Optional: without it those happen later, with the next operation.
+ */
+VMEM_EXPORT void vmem_tick(void);
+
+/*
+ * vmem_set_panic: what to do on misuse and on broken invariants, instead of
+ * writing the message to standard error and abort(3).  If fn returns, the
+ * process is aborted all the same.
+ */
+VMEM_EXPORT void vmem_set_panic(void (*fn)(const char *message));
+
+/* Ready-made callbacks for an arena whose source is an arena: the source
+ * pointer is the vmem_t of the source. */
+VMEM_EXPORT int vmem_alloc_import(
+    void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp);
+VMEM_EXPORT void vmem_free_release(
+    void *src, vmem_addr_t addr, vmem_size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMEM_H */

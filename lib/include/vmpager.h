@@ -1,0 +1,158 @@
+/*
+ * vmpager.h - the pager of libvmem: fault map, frames, replacement, swap.
+ *
+ * Copyright (c) 2026, the vmemd authors.  SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The second half of the seed's argument: addresses come from a vmem arena;
+ * a range is registered here if and only if it takes faults.  The pager knows
+ * no arenas.  It is given the span of one (vmpager_map_create()), and keeps a
+ * flat array of page table entries for it, so that registering is a run of
+ * stores and a fault never allocates.
+ *
+ * Conventions as in vmem.h: 0 or a positive errno, safe from any thread, no
+ * malloc (memory from mmap(2)), no logging.  Addresses and sizes in bytes;
+ * pages are VMPAGER_PAGE bytes.  Errors of every access:
+ *
+ *   EFAULT	[addr, addr + len) isn't wholly registered (`not_pageable`)
+ *   ENOMEM	no frame could be had: everything is pinned, or dirty and the
+ *		swap is full or `none` (`no_frames`)
+ *   EIO	a page's stamp or checksum didn't match, or the swap file's I/O
+ *		failed (`corrupt`); the page's data is lost and stays refused
+ */
+#ifndef VMPAGER_H
+#define VMPAGER_H
+
+#include <vmem.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VMPAGER_PAGE 4096u
+
+enum vmpager_mode {
+	VMPAGER_SOFTWARE,	/* data reached through vmpager_access() only */
+	VMPAGER_UFFD,
+	VMPAGER_UFFD_THREAD,
+	VMPAGER_SIGSEGV
+};
+enum vmpager_commit { VMPAGER_OVERCOMMIT, VMPAGER_STRICT };
+
+struct vmpager_config {
+	uint64_t pc_frames_bytes;	/* resident pageable memory, at most */
+	uint64_t pc_swap_bytes;		/* ignored without swap */
+	const char *pc_swap;		/* a path; NULL: an unlinked temporary
+					 * file below $TMPDIR; "none" */
+	enum vmpager_mode pc_mode;
+	enum vmpager_commit pc_commit;
+};
+
+struct vmpager;
+struct vmpager_map;
+
+/* ENOTSUP: the mode isn't available here.  ENOMEM, or the errno of the swap
+ * file (ENOSPC: its size can't be had: it is allocated in full at creation). */
+VMEM_EXPORT int vmpager_create(
+    const struct vmpager_config *config, struct vmpager **pagerp);
+VMEM_EXPORT void vmpager_destroy(struct vmpager *pager); /* NULL is ignored */
+
+/*
+ * A map: the page table of one span, all of it UNREGISTERED at first.  base
+ * and size are multiples of VMPAGER_PAGE.  ENOMEM.  Destroying it unregisters
+ * what is left; no access may be under way.
+ */
+VMEM_EXPORT int vmpager_map_create(struct vmpager *pager, vmem_addr_t base,
+    vmem_size_t size, struct vmpager_map **mapp);
+VMEM_EXPORT void vmpager_map_destroy(struct vmpager_map *map);
+
+/*
+ * Register [addr, addr + size), page aligned, for faults: from now on it reads
+ * as zeros.  No system call, no allocation.  ENOMEM: under strict commit,
+ * frames and swap wouldn't cover it.  EINVAL: outside the map or unaligned.
+ * EEXIST: part of it is registered.  All or nothing.
+ * Unregistering drops the contents, frames and slots; it waits for accesses
+ * under way to the same pages.  The range must be registered (VERIFY).
+ */
+VMEM_EXPORT int vmpager_register(
+    struct vmpager_map *map, vmem_addr_t addr, vmem_size_t size);
+VMEM_EXPORT void vmpager_unregister(
+    struct vmpager_map *map, vmem_addr_t addr, vmem_size_t size);
+
+/* Run the fault path for every page that [addr, addr + len) meets. */
+struct vmpager_touched {
+	uint64_t pt_pages;	/* pages met */
+	uint64_t pt_minor;	/* faults served without I/O (zero fill) */
+	uint64_t pt_major;	/* faults that read the swap */
+};
+VMEM_EXPORT int vmpager_touch(struct vmpager_map *map, vmem_addr_t addr,
+    vmem_size_t len, bool write, struct vmpager_touched *out);
+
+/*
+ * Access: fn(arg, addr, bytes, len) for each page's share of [addr, addr+len),
+ * in order, the page resident and pinned while fn runs; `write` marks it dirty.
+ * fn returns 0 to go on; anything else ends the access and is returned.
+ * Must not be nested.
+ */
+VMEM_EXPORT int vmpager_access(struct vmpager_map *map, vmem_addr_t addr,
+    vmem_size_t len, bool write,
+    int (*fn)(void *arg, vmem_addr_t addr, void *bytes, size_t len), void *arg);
+VMEM_EXPORT int vmpager_read(
+    struct vmpager_map *map, vmem_addr_t addr, void *buf, size_t len);
+VMEM_EXPORT int vmpager_write(
+    struct vmpager_map *map, vmem_addr_t addr, const void *buf, size_t len);
+
+/* Is every page of the range registered? */
+VMEM_EXPORT bool vmpager_registered(
+    struct vmpager_map *map, vmem_addr_t addr, vmem_size_t size);
+
+/* State of the page at addr, for dumps: '.' unregistered, 'z' registered and
+ * never touched, 'r' resident, 'd' resident and dirty, 's' swapped out. */
+VMEM_EXPORT char vmpager_page_state(struct vmpager_map *map, vmem_addr_t addr);
+
+/* ENOMEM: strict, and what is registered now exceeds frames and swap. */
+VMEM_EXPORT int vmpager_set_commit(
+    struct vmpager *pager, enum vmpager_commit commit);
+
+/* Verify the page tables against frames and slots; 0 or EIO.  Must run while
+ * no access is under way to be exact; otherwise skips what is busy. */
+VMEM_EXPORT int vmpager_check(struct vmpager *pager, const char **why);
+
+struct vmpager_stat {
+	uint64_t ps_frames_total, ps_frames_free;
+	uint64_t ps_swap_total_bytes, ps_swap_used_bytes;
+	uint64_t ps_faults_minor, ps_faults_major, ps_faults_zero;
+	uint64_t ps_evictions, ps_writebacks, ps_swapins;
+	uint64_t ps_no_frames;		/* accesses that failed for want of one */
+	uint64_t ps_registered_pages;	/* map_entries of SPEC 5, in pages */
+	uint64_t ps_map_entries;	/* ranges registered now */
+	uint64_t ps_resident_pages, ps_dirty_pages;
+	uint64_t ps_scanned;		/* frames the clock hand passed */
+	uint64_t ps_reactivated;	/* of them spared: referenced */
+};
+VMEM_EXPORT void vmpager_stat(struct vmpager *pager, struct vmpager_stat *ps);
+/* The same for one map: registered, resident, dirty and faults only. */
+VMEM_EXPORT void vmpager_map_stat(
+    struct vmpager_map *map, struct vmpager_stat *ps);
+
+/*
+ * Wired memory: address space that the caller has mapped (readable, writable,
+ * private, not reserved) is populated or given back, within a bound.
+ * vmpager_wire(): ENOMEM above the bound, or when the kernel has no memory;
+ * the range reads as zeros.  vmpager_unwire() drops contents and frames.
+ * Both need page-aligned ranges; those not aligned are rounded outwards.
+ */
+struct vmpager_wired;
+VMEM_EXPORT int vmpager_wired_create(
+    uint64_t limit_bytes, struct vmpager_wired **wiredp);
+VMEM_EXPORT void vmpager_wired_destroy(struct vmpager_wired *wired);
+VMEM_EXPORT int vmpager_wire(
+    struct vmpager_wired *wired, vmem_addr_t addr, vmem_size_t size);
+VMEM_EXPORT void vmpager_unwire(
+    struct vmpager_wired *wired, vmem_addr_t addr, vmem_size_t size);
+VMEM_EXPORT uint64_t vmpager_wired_bytes(const struct vmpager_wired *wired);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VMPAGER_H */
