@@ -56,6 +56,7 @@ typedef uint64_t vmem_addr_t;
 typedef uint64_t vmem_size_t;
 typedef unsigned int vm_flag_t;
 typedef struct vmem vmem_t;
+struct timespec;	/* strict C99's <time.h> has none */
 
 #define VMEM_ADDR_MIN ((vmem_addr_t)0)
 #define VMEM_ADDR_MAX (~(vmem_addr_t)0)
