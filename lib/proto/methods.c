@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define END { NULL, PT_ANY, 0, NULL, NULL, 0, 0, NULL }
-#define FITS "instant best first next last"
 
 #define P_ARENA                                                              \
 	{ "arena", PT_STRING, 0, "heap", NULL, 0, 0, "arena to act on" }
@@ -27,94 +26,134 @@
 	{ "seed", PT_INT, 0, "1", NULL, 0, INT64_MAX, "seed of the pattern" }
 
 static const struct proto_param params_none[] = { END };
-static const struct proto_param params_arena_all[] = { P_ARENA_ALL, END };
-static const struct proto_param params_arena_only[] = { P_ARENA, END };
+static const struct proto_param params_arena_all[] = {
+	[ARG_ALL_ARENA] = P_ARENA_ALL,
+	END
+};
+static const struct proto_param params_arena_only[] = {
+	[ARG_ONLY_ARENA] = P_ARENA,
+	END
+};
 
 static const struct proto_param params_set[] = {
-	{ "name", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
-	    "setting: direct_map, replacement, commit, log_level" },
-	{ "value", PT_ANY, PP_REQUIRED, NULL, NULL, 0, 0, "its new value" },
+	[ARG_SET_NAME] =
+	    { "name", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
+	    "setting: commit, log_level, quota_bytes, quota_segments, "
+		"replacement, direct_map" },
+	[ARG_SET_VALUE] =
+	    { "value", PT_ANY, PP_REQUIRED, NULL, NULL, 0, 0, "its new value" },
 	END
 };
 
 static const struct proto_param params_arena_info[] = {
-	P_ARENA_NAME(PP_REQUIRED), END
+	[ARG_INFO_ARENA] = P_ARENA_NAME(PP_REQUIRED),
+	END
 };
 
 static const struct proto_param params_arena_create[] = {
-	{ "name", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
+	[ARG_CREATE_NAME] =
+	    { "name", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
 	    "name of the new arena: 1 to 31 of A-Z a-z 0-9 _ . -" },
-	{ "size", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_CREATE_SIZE] =
+	    { "size", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes of its first span (this or source)" },
-	{ "source", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_CREATE_SOURCE] =
+	    { "source", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "arena to import from" },
-	{ "base", PT_ADDR, 0, "0", NULL, 0, 0,
+	[ARG_CREATE_BASE] =
+	    { "base", PT_ADDR, 0, "0", NULL, 0, 0,
 	    "first address, without a source" },
-	{ "quantum", PT_SIZE, 0, "4096", NULL, 0, 0,
+	[ARG_CREATE_QUANTUM] =
+	    { "quantum", PT_SIZE, 0, "4096", NULL, 0, 0,
 	    "smallest unit in bytes, a power of two" },
-	{ "qcache_max", PT_SIZE, 0, "0", NULL, 0, 0,
+	[ARG_CREATE_QCACHE_MAX] =
+	    { "qcache_max", PT_SIZE, 0, "0", NULL, 0, 0,
 	    "largest size in bytes served by quantum caches" },
-	{ "policy", PT_ENUM, 0, "instant", FITS, 0, 0,
+	[ARG_CREATE_POLICY] =
+	    { "policy", PT_ENUM, 0, "instant", PROTO_FITS, 0, 0,
 	    "default fit of its allocations" },
-	{ "pageable", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_CREATE_PAGEABLE] =
+	    { "pageable", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "register its allocations for faults" },
-	{ "shared", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_CREATE_SHARED] =
+	    { "shared", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "wired, backed by a memory file that clients may map" },
 	END
 };
 
 static const struct proto_param params_arena_destroy[] = {
-	P_ARENA_NAME(PP_REQUIRED),
-	{ "force", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_DESTROY_ARENA] = P_ARENA_NAME(PP_REQUIRED),
+	[ARG_DESTROY_FORCE] =
+	    { "force", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "free what is allocated and cancel who waits" },
 	END
 };
 
 static const struct proto_param params_alloc[] = {
-	P_ARENA,
-	{ "size", PT_SIZE, PP_REQUIRED, NULL, NULL, 0, 0,
+	[ARG_ALLOC_ARENA] = P_ARENA,
+	[ARG_ALLOC_SIZE] =
+	    { "size", PT_SIZE, PP_REQUIRED, NULL, NULL, 0, 0,
 	    "bytes, rounded up to the arena's quantum" },
-	{ "count", PT_INT, 0, "1", NULL, 1, PROTO_COUNT_MAX,
+	[ARG_ALLOC_COUNT] =
+	    { "count", PT_INT, 0, "1", NULL, 1, PROTO_COUNT_MAX,
 	    "ranges of that size: all or nothing" },
-	{ "align", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_ALIGN] =
+	    { "align", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes, a power of two: alignment of the address" },
-	{ "phase", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_PHASE] =
+	    { "phase", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes after a multiple of align" },
-	{ "nocross", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_NOCROSS] =
+	    { "nocross", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes, a power of two: cross no multiple of it" },
-	{ "min", PT_ADDR, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_MIN] =
+	    { "min", PT_ADDR, 0, NULL, NULL, 0, 0,
 	    "lowest address, inclusive" },
-	{ "max", PT_ADDR, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_MAX] =
+	    { "max", PT_ADDR, 0, NULL, NULL, 0, 0,
 	    "highest address of the last byte, inclusive" },
-	{ "at", PT_ADDR, 0, NULL, NULL, 0, 0, "exactly this address" },
-	{ "fit", PT_ENUM, 0, NULL, FITS, 0, 0,
+	[ARG_ALLOC_AT] =
+	    { "at", PT_ADDR, 0, NULL, NULL, 0, 0, "exactly this address" },
+	[ARG_ALLOC_FIT] =
+	    { "fit", PT_ENUM, 0, NULL, PROTO_FITS, 0, 0,
 	    "strategy (default: the arena's)" },
-	{ "sleep_ms", PT_INT, 0, "0", NULL, -1, INT32_MAX,
+	[ARG_ALLOC_SLEEP_MS] =
+	    { "sleep_ms", PT_INT, 0, "0", NULL, -1, INT32_MAX,
 	    "milliseconds to wait for space; -1: for ever" },
-	{ "keep", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_ALLOC_KEEP] =
+	    { "keep", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "keep it when the connection ends" },
-	{ "tag", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_TAG] =
+	    { "tag", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "label, to free by: 1 to 128 bytes" },
-	{ "idem", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_ALLOC_IDEM] =
+	    { "idem", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "idempotency id (not supported yet)" },
 	END
 };
 
 static const struct proto_param params_free[] = {
-	P_ARENA,
-	{ "addr", PT_ADDR, PP_POSITIONAL, NULL, NULL, 0, 0,
+	[ARG_FREE_ARENA] = P_ARENA,
+	[ARG_FREE_ADDR] =
+	    { "addr", PT_ADDR, PP_POSITIONAL, NULL, NULL, 0, 0,
 	    "start of an allocation" },
-	{ "addrs", PT_ADDRS, PP_POSITIONAL, NULL, NULL, 0, 0,
+	[ARG_FREE_ADDRS] =
+	    { "addrs", PT_ADDRS, PP_POSITIONAL, NULL, NULL, 0, 0,
 	    "starts of allocations: all or nothing" },
-	{ "tag", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_FREE_TAG] =
+	    { "tag", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "all of yours with that tag in the arena" },
-	{ "all", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_FREE_ALL] =
+	    { "all", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "all of yours in the arena" },
-	{ "size", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_FREE_SIZE] =
+	    { "size", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes: must match; with partial, what to give back" },
-	{ "partial", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_FREE_PARTIAL] =
+	    { "partial", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "give back only [addr, addr + size)" },
-	{ "force", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_FREE_FORCE] =
+	    { "force", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "everyone's, not only yours (root or the daemon's uid)" },
 	END
 };
@@ -128,60 +167,82 @@ static const struct proto_param params_advise[] = {
 };
 
 static const struct proto_param params_touch[] = {
-	P_ARENA, P_ADDR_IN, P_LEN_WHOLE,
-	{ "write", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_TOUCH_ARENA] = P_ARENA,
+	[ARG_TOUCH_ADDR] = P_ADDR_IN,
+	[ARG_TOUCH_LEN] = P_LEN_WHOLE,
+	[ARG_TOUCH_WRITE] =
+	    { "write", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "as if written to: the pages become dirty" },
 	END
 };
 
 static const struct proto_param params_write[] = {
-	P_ARENA, P_ADDR_IN,
-	{ "data", PT_DATA, PP_REQUIRED | PP_STDIN, NULL, NULL, 0, 0,
+	[ARG_WRITE_ARENA] = P_ARENA,
+	[ARG_WRITE_ADDR] = P_ADDR_IN,
+	[ARG_WRITE_DATA] =
+	    { "data", PT_DATA, PP_REQUIRED | PP_STDIN, NULL, NULL, 0, 0,
 	    "bytes to write, in base64" },
 	END
 };
 
 static const struct proto_param params_read[] = {
-	P_ARENA, P_ADDR_IN,
-	{ "len", PT_SIZE, PP_REQUIRED, NULL, NULL, 0, 0,
+	[ARG_READ_ARENA] = P_ARENA,
+	[ARG_READ_ADDR] = P_ADDR_IN,
+	[ARG_READ_LEN] =
+	    { "len", PT_SIZE, PP_REQUIRED, NULL, NULL, 0, 0,
 	    "bytes, at most 1M" },
 	END
 };
 
 static const struct proto_param params_fill[] = {
-	P_ARENA, P_ADDR_IN, P_LEN_WHOLE, P_SEED, END
+	[ARG_FILL_ARENA] = P_ARENA,
+	[ARG_FILL_ADDR] = P_ADDR_IN,
+	[ARG_FILL_LEN] = P_LEN_WHOLE,
+	[ARG_FILL_SEED] = P_SEED,
+	END
 };
 
 static const struct proto_param params_fragment[] = {
-	P_ARENA,
-	{ "pattern", PT_ENUM, 0, "random",
+	[ARG_FRAGMENT_ARENA] = P_ARENA,
+	[ARG_FRAGMENT_PATTERN] =
+	    { "pattern", PT_ENUM, 0, "random",
 	    "checkerboard random comb aging", 0, 0, "shape of the holes" },
-	{ "target", PT_REAL, 0, "0.5", NULL, 0, 1,
+	[ARG_FRAGMENT_TARGET] =
+	    { "target", PT_REAL, 0, "0.5", NULL, 0, 1,
 	    "external fragmentation wanted, 0 to 1" },
-	{ "bytes", PT_SIZE, 0, NULL, NULL, 0, 0,
+	[ARG_FRAGMENT_BYTES] =
+	    { "bytes", PT_SIZE, 0, NULL, NULL, 0, 0,
 	    "bytes to work in (default: 1G or 0.9 of what is free)" },
-	{ "sizes", PT_STRING, 0, "loguniform:4K-256K", NULL, 0, 0,
+	[ARG_FRAGMENT_SIZES] =
+	    { "sizes", PT_STRING, 0, "loguniform:4K-256K", NULL, 0, 0,
 	    "fixed:N, uniform:A-B or loguniform:A-B" },
-	P_SEED,
-	{ "tag", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_FRAGMENT_SEED] = P_SEED,
+	[ARG_FRAGMENT_TAG] =
+	    { "tag", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "label of what is allocated" },
-	{ "keep", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_FRAGMENT_KEEP] =
+	    { "keep", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "keep it when the connection ends" },
 	END
 };
 
 static const struct proto_param params_dump[] = {
-	{ "what", PT_ENUM, PP_POSITIONAL, "stats",
+	[ARG_DUMP_WHAT] =
+	    { "what", PT_ENUM, PP_POSITIONAL, "stats",
 	    "stats segments free caches faults map all", 0, 0,
 	    "what to list" },
-	P_ARENA,
-	{ "limit", PT_INT, 0, "1000", NULL, 1, 100000,
+	[ARG_DUMP_ARENA] = P_ARENA,
+	[ARG_DUMP_LIMIT] =
+	    { "limit", PT_INT, 0, "1000", NULL, 1, 100000,
 	    "entries of one page" },
-	{ "cursor", PT_STRING, 0, NULL, NULL, 0, 0,
+	[ARG_DUMP_CURSOR] =
+	    { "cursor", PT_STRING, 0, NULL, NULL, 0, 0,
 	    "where to go on, from the reply before" },
-	{ "stream", PT_BOOL, 0, "false", NULL, 0, 0,
+	[ARG_DUMP_STREAM] =
+	    { "stream", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "all of it, as chunk notifications" },
-	{ "columns", PT_INT, 0, "64", NULL, 1, 65536, "cells of a map" },
+	[ARG_DUMP_COLUMNS] =
+	    { "columns", PT_INT, 0, "64", NULL, 1, 65536, "cells of a map" },
 	END
 };
 
@@ -210,9 +271,11 @@ static const struct proto_param params_map[] = {
 };
 
 static const struct proto_param params_cancel[] = {
-	{ "id", PT_ANY, PP_REQUIRED, NULL, NULL, 0, 0,
+	[ARG_CANCEL_ID] =
+	    { "id", PT_ANY, PP_REQUIRED, NULL, NULL, 0, 0,
 	    "id of the waiting request" },
-	{ "client", PT_INT, 0, NULL, NULL, 0, INT64_MAX,
+	[ARG_CANCEL_CLIENT] =
+	    { "client", PT_INT, 0, NULL, NULL, 0, INT64_MAX,
 	    "connection it is of (default: this one)" },
 	END
 };
@@ -276,7 +339,7 @@ const struct proto_method proto_methods[] = {
 	    "an empty object", params_none },
 	{ "map", PM_LATER, "hand out a shared arena's memory file",
 	    "base, size", params_map },
-	{ "cancel", PM_DRAINS, "end a waiting request", "an empty object",
+	{ "cancel", 0, "end a waiting request", "an empty object",
 	    params_cancel },
 	{ "clients", PM_READS | PM_DRAINS, "the connections",
 	    "an array of connections", params_none },

@@ -61,6 +61,38 @@ struct proto_method {
 	const struct proto_param *pm_params;	/* ends with a NULL name */
 };
 
+/*
+ * The place of each parameter in its method's row: the table is written with
+ * these, and the daemon's handlers read their arguments by them.
+ */
+enum { ARG_ALL_ARENA };			/* stats, reap, check */
+enum { ARG_ONLY_ARENA };
+enum { ARG_SET_NAME, ARG_SET_VALUE };
+enum { ARG_INFO_ARENA };
+enum { ARG_CREATE_NAME, ARG_CREATE_SIZE, ARG_CREATE_SOURCE, ARG_CREATE_BASE,
+	ARG_CREATE_QUANTUM, ARG_CREATE_QCACHE_MAX, ARG_CREATE_POLICY,
+	ARG_CREATE_PAGEABLE, ARG_CREATE_SHARED };
+enum { ARG_DESTROY_ARENA, ARG_DESTROY_FORCE };
+enum { ARG_ALLOC_ARENA, ARG_ALLOC_SIZE, ARG_ALLOC_COUNT, ARG_ALLOC_ALIGN,
+	ARG_ALLOC_PHASE, ARG_ALLOC_NOCROSS, ARG_ALLOC_MIN, ARG_ALLOC_MAX,
+	ARG_ALLOC_AT, ARG_ALLOC_FIT, ARG_ALLOC_SLEEP_MS, ARG_ALLOC_KEEP,
+	ARG_ALLOC_TAG, ARG_ALLOC_IDEM };
+enum { ARG_FREE_ARENA, ARG_FREE_ADDR, ARG_FREE_ADDRS, ARG_FREE_TAG,
+	ARG_FREE_ALL, ARG_FREE_SIZE, ARG_FREE_PARTIAL, ARG_FREE_FORCE };
+enum { ARG_TOUCH_ARENA, ARG_TOUCH_ADDR, ARG_TOUCH_LEN, ARG_TOUCH_WRITE };
+enum { ARG_WRITE_ARENA, ARG_WRITE_ADDR, ARG_WRITE_DATA };
+enum { ARG_READ_ARENA, ARG_READ_ADDR, ARG_READ_LEN };
+enum { ARG_FILL_ARENA, ARG_FILL_ADDR, ARG_FILL_LEN, ARG_FILL_SEED };
+enum { ARG_FRAGMENT_ARENA, ARG_FRAGMENT_PATTERN, ARG_FRAGMENT_TARGET,
+	ARG_FRAGMENT_BYTES, ARG_FRAGMENT_SIZES, ARG_FRAGMENT_SEED,
+	ARG_FRAGMENT_TAG, ARG_FRAGMENT_KEEP };
+enum { ARG_DUMP_WHAT, ARG_DUMP_ARENA, ARG_DUMP_LIMIT, ARG_DUMP_CURSOR,
+	ARG_DUMP_STREAM, ARG_DUMP_COLUMNS };
+enum { ARG_CANCEL_ID, ARG_CANCEL_CLIENT };
+
+/* The strategies, in the order of the `fit` and `policy` enumerations. */
+#define PROTO_FITS "instant best first next last"
+
 extern const struct proto_method proto_methods[];	/* ends with NULL name */
 extern const size_t proto_method_count;
 
@@ -70,6 +102,45 @@ const struct proto_method *proto_method_find(const char *name);
 const struct proto_param *proto_param_find(
     const struct proto_method *pm, const char *name, unsigned int *indexp);
 unsigned int proto_param_count(const struct proto_method *pm);
+
+/*
+ * Shapes of results that hold more than a few members.  Addresses are "0x…"
+ * strings, sizes integers (strings "0x…" above 2^63-1).
+ *
+ * stats	{"daemon": {…}, "total": {COUNTERS}, "arenas": {NAME: {COUNTERS}}};
+ *		with `arena`: {"arena": NAME, COUNTERS}.  COUNTERS are the names
+ *		of SPEC 5, "qcache": {hits, misses, fills, drains, held_bytes},
+ *		"pager": {…}, "latency": {"alloc": HIST, "free": HIST, "fault":
+ *		HIST} and in daemon "latency": {METHOD: HIST}; HIST: {count,
+ *		p50_ns, p90_ns, p99_ns, p999_ns, max_ns, buckets: [[index, n]]}
+ * arena.list	{"arenas": [as arena.info]}
+ * arena.info	{"name", "kind": "identifiers" "va" "wired" "pageable", "base",
+ *		"size", "quantum", "qcache_max", "source", "policy", "pageable",
+ *		"shared", "builtin", "uid", "inuse_bytes", "free_bytes"}
+ * methods	{"methods": [{"name", "summary", "result", "params": SCHEMA,
+ *		"reads", "admin", "waits", "streams", "supported"}]}
+ * clients	{"clients": [{"client", "uid", "pid", "requests", "bytes",
+ *		"segments", "backlog_bytes", "waiting": [ID]}]}
+ * fragment	{"before": STATE, "after": STATE, "allocated", "bytes"}, STATE:
+ *		{free_bytes, largest_free, free_segments, external_fragmentation}
+ * check	{"violations": 0}
+ * dump		{"arena", "what", "entries": […], "cursor": null or STRING}; with
+ *		`stream`: {"method": "chunk", "params": {"id", "what",
+ *		"entries": […]}}, then {"arena", "what", "count"}.  Entries:
+ *   segments	{"addr", "size", "type": "alloc" "cached" "arena"}, and for
+ *		alloc also "uid", "client" (null: none), "keep", "tag"
+ *   free	{"addr", "size"}
+ *   caches	{"size", "hits", "misses", "fills", "drains", "held", "magazine"}
+ *   faults	{"addr", "size", "state"}: runs of pages in one state: "zero"
+ *		(never touched), "resident", "dirty", "swapped"
+ *   stats	one entry, as stats with that arena
+ *   map	no entries: {"arena", "what", "base", "size" (all of the
+ *		arena), "start", "end" (what the cells cover: from the lowest
+ *		to the highest allocation), "cell_bytes", "cells": [{"used",
+ *		"free", "resident"}]}: shares of each cell, 0 to 1
+ *   all	{"arena", "what", "stats", "caches", "map"} and the segments and
+ *		free segments as entries, in address order
+ */
 
 /* Limits of the protocol (SPEC 3). */
 #define PROTO_LINE_MAX (64u * 1024)	   /* one request, without its LF */
