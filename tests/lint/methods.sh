@@ -1,0 +1,26 @@
+# Goal: the documentation knows every method, parameter and error, and none
+# that isn't.  Method: what is generated from the tables is generated anew and
+# compared; the table of errors, which people write, is compared by name, code
+# and errno.
+. "$(dirname "$0")/lib.sh"
+
+gen=$top_builddir/doc/gen_protocol
+mkdir "$work/doc"
+sh "$top_srcdir/doc/generated.sh" "$gen" "$top_srcdir" "$work/doc"
+for file in protocol.md vmemctl.1; do
+	diff "$top_srcdir/doc/$file" "$work/doc/$file" ||
+		fail "doc/$file is older than lib/proto/methods.c: make docs"
+done
+
+"$gen" errors | sort >"$work/errors.c"
+# shellcheck disable=SC2016  # backquotes are Markdown's
+sed -n 's/^| \(-*[0-9][0-9]*\) | `\([a-z_]*\)` | \([A-Z]*\) |.*/\1 \2 \3/p' \
+    "$top_srcdir/doc/protocol.md" | sort >"$work/protocol.md"
+same "$work/errors.c" "$work/protocol.md" "the errors differ"
+
+# vmem.3 knows every function of vmem.h.
+declared "$top_srcdir/lib/include/vmem.h" >"$work/vmem.h"
+grep -oE '^\.F[no] vmem_[a-z_]+' "$top_srcdir/doc/vmem.3" |
+    sed 's/^.F[no] //' | sort -u >"$work/vmem.3"
+same "$work/vmem.h" "$work/vmem.3" "vmem.3 and vmem.h differ"
+finish
