@@ -238,6 +238,7 @@ struct vmem_request {
 	/* The library's own. */
 	struct vmem_request *vr_next;
 	struct vmem_request *vr_prev;
+	uint64_t vr_ticket;
 	unsigned int vr_state;
 };
 
@@ -295,8 +296,16 @@ typedef void vmem_reclaim_t(void *arg, vmem_t *vm, vmem_size_t wanted,
     vmem_size_t align, vmem_addr_t minaddr, vmem_addr_t maxaddr);
 VMEM_EXPORT void vmem_set_reclaim(vmem_t *vm, vmem_reclaim_t *fn, void *arg);
 
+/*
+ * vmem_set_upstream: what vm's own import callback gives comes, in the end,
+ * out of the arena `source`: so sleepers in vm are served when space is freed
+ * there.  Known by itself for vmem_alloc_import().  EINVAL: a cycle, or more
+ * than 16 levels.
+ */
+VMEM_EXPORT int vmem_set_upstream(vmem_t *vm, vmem_t *source) VMEM_WARN_UNUSED;
+
 /* vmem_set_limit: at most this much may be imported or added in all; 0: no
- * limit. What is there already stays. */
+ * limit.  What is there already stays. */
 VMEM_EXPORT void vmem_set_limit(vmem_t *vm, vmem_size_t limit);
 
 /*
@@ -318,6 +327,7 @@ struct vmem_qcache_stat {
 	uint64_t qs_misses;	/* allocations that went to it */
 	uint64_t qs_fills;	/* magazines taken full from the depot */
 	uint64_t qs_drains;	/* ranges given back to the arena */
+	uint64_t qs_frees;	/* frees that stayed in the cache */
 	uint64_t qs_held;	/* ranges held free in the cache, now */
 	uint32_t qs_magazine;	/* ranges a magazine holds */
 };

@@ -1,0 +1,404 @@
+/*
+ * span.c - spans, imports and releases, and the tree of arenas.
+ *
+ * A span is a range that the arena owns: added (static), or imported from the
+ * source and given back to it once wholly free.  Its tag stands before its
+ * segments in the list, so neighbours in different spans never meet.
+ *
+ * Importing runs without locks.  What was imported is then used for the very
+ * request that it was imported for, under one hold of the lock, so nobody can
+ * snatch it; and if somebody freed or imported meanwhile, so that the request
+ * can be met without it, it goes back (PITFALLS 1.14).  A constrained request
+ * imports once: if the range that it gets doesn't do, that goes back and the
+ * request fails, rather than draining the source (1.13).
+ *
+ * The tree of arenas, by source, is for sleepers: space freed in an arena may
+ * serve who waits in those that import from it (wait.c).  The list's lock is
+ * taken before all others.
+ */
+#include "config.h"
+
+#include "arena/arena_impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+
+/* VM_LARGEIMPORT asks for so many times what is needed (NetBSD's figure). */
+#define LARGE_IMPORT 16u
+
+static TAILQ_HEAD(, vmem) arenas = TAILQ_HEAD_INITIALIZER(arenas);
+static struct lock arenas_lock;
+static uint64_t arenas_id;
+static pthread_once_t arenas_once = PTHREAD_ONCE_INIT;
+
+/* ---- spans -------------------------------------------------------------- */
+
+static bool
+overlaps(const struct vmem *vm, uint64_t addr, uint64_t last)
+{
+	uint32_t t = addrtree_last(&vm->vm_spantree, last, 0);
+
+	return (t != TAG_NIL && tag_last(TAG(t)) >= addr);
+}
+
+/* Where in the list a span from addr on belongs: after which tag. */
+static uint32_t
+place_for(const struct vmem *vm, uint64_t addr)
+{
+	uint32_t next = addrtree_first(&vm->vm_spantree, addr, 0);
+
+	return (TAG(next == TAG_NIL ? vm->vm_head : next)->bt_prev);
+}
+
+/* With vm_lock held, after arena_enter(). */
+int
+span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
+    enum tag_type type, uint32_t *freep)
+{
+	uint32_t after, span, seg;
+	uint64_t total;
+	int error;
+
+	if (overlaps(vm, addr, addr + (size - 1)) ||
+	    __builtin_add_overflow(vm->vm_size, size, &total))
+		return (EINVAL);
+	after = place_for(vm, addr);
+	span = tag_take(vm);
+	seg = tag_take(vm);
+	TAG(span)->bt_start = TAG(seg)->bt_start = addr;
+	TAG(span)->bt_size = TAG(seg)->bt_size = size;
+	TAG(span)->bt_type = type & 15;
+	TAG(span)->bt_flags = TAG(seg)->bt_flags = 0;
+	TAG(seg)->bt_type = TAG_FREE;
+	error = addrtree_insert(vm, &vm->vm_spantree, span);
+	if (error != 0) {
+		tag_give(vm, span);
+		tag_give(vm, seg);
+		return (error);
+	}
+	list_insert_after(after, span);
+	list_insert_after(span, seg);
+	fl_insert(vm, seg);
+	vm->vm_size = total;
+	vm->vm_nspans++;
+	vm->vm_generation++;
+	vm->vm_freed++;
+	if (freep != NULL)
+		*freep = seg;
+	return (0);
+}
+
+int
+vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
+{
+	int error;
+
+	(void)flags; /* tags are had without waiting, or not at all */
+	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
+	    addr + (size - 1) < addr)
+		return (EINVAL);
+	error = arena_enter(vm);
+	if (error != 0)
+		return (error);
+	if (vm->vm_limit != 0 && (vm->vm_size > vm->vm_limit ||
+		size > vm->vm_limit - vm->vm_size))
+		error = ENOMEM;
+	else
+		error = span_add_locked(vm, addr, size, TAG_SPAN_STATIC, NULL);
+	arena_leave(vm);
+	if (error == 0)
+		wait_serve_tree(vm);
+	return (error);
+}
+
+/* Take an imported span that has become one free segment out of the arena;
+ * the caller releases it, without the lock. */
+bool
+span_detach(struct vmem *vm, uint32_t freetag, uint64_t *addrp,
+    uint64_t *sizep)
+{
+	uint32_t span = TAG(freetag)->bt_prev;
+
+	if (TAG(span)->bt_type != TAG_SPAN_IMPORTED ||
+	    TAG(span)->bt_size != TAG(freetag)->bt_size)
+		return (false);
+	*addrp = TAG(span)->bt_start;
+	*sizep = TAG(span)->bt_size;
+	addrtree_remove(vm, &vm->vm_spantree, *addrp);
+	fl_remove(vm, freetag);
+	list_remove(freetag);
+	tag_give(vm, freetag);
+	list_remove(span);
+	tag_give(vm, span);
+	vm->vm_size -= *sizep;
+	vm->vm_nspans--;
+	vm->vm_releases++;
+	return (true);
+}
+
+/* ---- importing ---------------------------------------------------------- */
+
+static bool
+within_limit(struct vmem *vm, uint64_t size)
+{
+	bool ok;
+
+	lock_acquire(&vm->vm_lock);
+	ok = vm->vm_limit == 0 ||
+	    (vm->vm_size <= vm->vm_limit && size <= vm->vm_limit - vm->vm_size);
+	lock_release(&vm->vm_lock);
+	return (ok);
+}
+
+/* One call of the source.  A span is whole quanta of the arena. */
+static int
+import_call(struct vmem *vm, uint64_t size, vm_flag_t policy, uint64_t *addrp,
+    uint64_t *sizep)
+{
+	int error;
+
+	if (!within_limit(vm, size))
+		return (ENOMEM);
+	*sizep = size;
+	lock_assert_none();
+	if (vm->vm_import != NULL)
+		error = vm->vm_import(
+		    vm->vm_source, size, sizep, VM_NOSLEEP | policy, addrp);
+	else
+		error = vm->vm_import_exact(
+		    vm->vm_source, size, VM_NOSLEEP | policy, addrp);
+	if (error != 0)
+		return (error);
+	if (*sizep < size || ((*addrp | *sizep) & (vm->vm_quantum - 1)) != 0 ||
+	    *addrp + (*sizep - 1) < *addrp)
+		vmem_panic("vmem: import into \"%s\" gave [0x%" PRIx64 ", +%"
+		    PRIu64 "): expected at least %" PRIu64
+		    " bytes of whole quanta", vm->vm_name, *addrp, *sizep,
+		    size);
+	return (0);
+}
+
+/* How much to import for a request: what any placement of it needs, in whole
+ * quanta of the source, for the source would round up and nobody use it. */
+static uint64_t
+import_size(const struct vmem *vm, const struct fit *ft)
+{
+	uint64_t mask = vm->vm_quantum - 1, size;
+
+	if (vm->vm_import_exact == vmem_alloc_import &&
+	    ((const struct vmem *)vm->vm_source)->vm_quantum > mask)
+		mask = ((const struct vmem *)vm->vm_source)->vm_quantum - 1;
+	size = ft->ft_plain ? ft->ft_size : fit_sure(ft);
+	return (size > UINT64_MAX - mask ? 0 : (size + mask) & ~mask);
+}
+
+static int
+import_span(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
+    uint64_t *sizep)
+{
+	uint64_t size = import_size(vm, ft), large;
+	vm_flag_t policy = ft->ft_policy;
+
+	if (size == 0)
+		return (ENOMEM);
+	if (ft->ft_window && vm->vm_import_exact == vmem_alloc_import &&
+	    ft->ft_max - ft->ft_min >= size - 1) {
+		/* The source can look in the window itself. */
+		*sizep = size;
+		return (within_limit(vm, size) ?
+			vmem_xalloc(vm->vm_source, size, 0, 0, 0, ft->ft_min,
+			    ft->ft_max, VM_NOSLEEP | policy, addrp) :
+			ENOMEM);
+	}
+	if ((vm->vm_flags & VM_LARGEIMPORT) != 0 &&
+	    !__builtin_mul_overflow(size, (uint64_t)LARGE_IMPORT, &large) &&
+	    import_call(vm, large, policy, addrp, sizep) == 0)
+		return (0);
+	return (import_call(vm, size, policy, addrp, sizep));
+}
+
+/*
+ * Import for one request, and meet it.  ENOMEM: there is no source, or it has
+ * nothing, or not where the request wants it.
+ */
+int
+span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+{
+	uint64_t span, size, at;
+	uint32_t seg;
+	int error;
+
+	if (vm->vm_import == NULL && vm->vm_import_exact == NULL)
+		return (ENOMEM);
+	if (import_span(vm, ft, &span, &size) != 0)
+		return (ENOMEM);
+	error = arena_enter(vm);
+	if (error != 0)
+		goto give_back;
+	if (vm->vm_release != NULL && arena_take(vm, ft, addrp) == 0) {
+		/* It can be met without, after all. */
+		arena_leave(vm);
+		vm->vm_release(vm->vm_source, span, size);
+		return (0);
+	}
+	error = vm->vm_release != NULL &&
+		!fit_low(ft, span, span + (size - 1), &at) ?
+	    ENOMEM :
+	    span_add_locked(vm, span, size,
+		vm->vm_release != NULL ? TAG_SPAN_IMPORTED : TAG_SPAN_STATIC,
+		&seg);
+	if (error == EINVAL)
+		vmem_panic("vmem: import into \"%s\" gave [0x%" PRIx64 ", +%"
+		    PRIu64 "): expected a range that it hasn't got yet",
+		    vm->vm_name, span, size);
+	if (error == 0) {
+		vm->vm_imports++;
+		error = arena_take(vm, ft, addrp);
+		if (error != 0 && !span_detach(vm, seg, &span, &size)) {
+			arena_leave(vm);
+			return (error);
+		}
+	}
+	arena_leave(vm);
+	if (error == 0)
+		return (0);
+give_back:
+	if (vm->vm_release != NULL)
+		vm->vm_release(vm->vm_source, span, size);
+	return (ENOMEM);
+}
+
+int
+vmem_alloc_import(
+    void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	return (vmem_xalloc(src, size, 0, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX,
+	    (flags & VM_FITMASK) | VM_NOSLEEP, addrp));
+}
+
+void
+vmem_free_release(void *src, vmem_addr_t addr, vmem_size_t size)
+{
+	vmem_xfree(src, addr, size);
+}
+
+/* ---- the tree of arenas ------------------------------------------------- */
+
+static void
+arenas_init(void)
+{
+	lock_init(&arenas_lock, "arena list", LOCK_ARENA_LIST);
+}
+
+static void
+list_lock(void)
+{
+	(void)pthread_once(&arenas_once, arenas_init);
+	lock_acquire(&arenas_lock);
+}
+
+static void
+list_unlock(void)
+{
+	lock_release(&arenas_lock);
+}
+
+void
+arenas_add(struct vmem *vm)
+{
+	list_lock();
+	vm->vm_id = ++arenas_id;
+	TAILQ_INSERT_TAIL(&arenas, vm, vm_list);
+	list_unlock();
+}
+
+/* Nobody finds it any more, and nobody who found it is still there. */
+void
+arenas_remove(struct vmem *vm)
+{
+	(void)arenas_set_parent(vm, NULL);
+	list_lock();
+	if (vm->vm_children != 0)
+		vmem_panic("vmem_destroy(\"%s\"): %u arenas import from it "
+		    "(expected 0)", vm->vm_name, vm->vm_children);
+	TAILQ_REMOVE(&arenas, vm, vm_list);
+	list_unlock();
+	while (atomic_load_explicit(&vm->vm_pins, memory_order_acquire) != 0)
+		(void)sched_yield();
+}
+
+/* Waiting requests of vm count in every arena above it. */
+static void
+count_above(struct vmem *vm, int sign, unsigned int count)
+{
+	for (struct vmem *up = vm->vm_parent; up != NULL; up = up->vm_parent)
+		atomic_fetch_add(&up->vm_waiters_below,
+		    sign < 0 ? 0 - count : count);
+}
+
+int
+arenas_set_parent(struct vmem *vm, struct vmem *parent)
+{
+	unsigned int depth = 0, waiting;
+	int error = 0;
+
+	list_lock();
+	for (struct vmem *up = parent; up != NULL; up = up->vm_parent)
+		if (up == vm || ++depth == VMEM_DEPTH_MAX)
+			error = EINVAL;
+	if (error == 0) {
+		waiting = atomic_load(&vm->vm_waiters_below);
+		if (vm->vm_parent != NULL) {
+			vm->vm_parent->vm_children--;
+			count_above(vm, -1, waiting);
+		}
+		vm->vm_parent = parent;
+		if (parent != NULL) {
+			parent->vm_children++;
+			count_above(vm, 1, waiting);
+		}
+	}
+	list_unlock();
+	return (error);
+}
+
+int
+vmem_set_upstream(vmem_t *vm, vmem_t *source)
+{
+	return (arenas_set_parent(vm, source));
+}
+
+static bool
+is_below(const struct vmem *vm, const struct vmem *root)
+{
+	while (vm != NULL && vm != root)
+		vm = vm->vm_parent;
+	return (vm == root);
+}
+
+/*
+ * The next arena made after number `after`, in or below root (NULL: any), with
+ * a pin on it: arena_unpin().  NULL at the end.
+ */
+struct vmem *
+arenas_next(const struct vmem *root, uint64_t after)
+{
+	struct vmem *vm;
+
+	list_lock();
+	TAILQ_FOREACH(vm, &arenas, vm_list)
+		if (vm->vm_id > after && (root == NULL || is_below(vm, root)))
+			break;
+	if (vm != NULL)
+		atomic_fetch_add_explicit(
+		    &vm->vm_pins, 1, memory_order_relaxed);
+	list_unlock();
+	return (vm);
+}
+
+void
+arena_unpin(struct vmem *vm)
+{
+	atomic_fetch_sub_explicit(&vm->vm_pins, 1, memory_order_release);
+}
