@@ -28,6 +28,9 @@ nm -D "$lib" | grep -E ' U (malloc|calloc|realloc|free|strdup|printf)(@|$)' &&
 
 lib=$top_builddir/lib/.libs/libvmemclient.so
 declared "$include/vmemclient.h" >"$work/vmemclient.h"
+mapped "$top_srcdir/lib/libvmemclient.map" >"$work/libvmemclient.map"
+same "$work/vmemclient.h" "$work/libvmemclient.map" \
+    "vmemclient.h and its map differ"
 exported "$lib" >"$work/libvmemclient.so"
 [ -n "$san_flags" ] ||
 	same "$work/vmemclient.h" "$work/libvmemclient.so" \

@@ -46,7 +46,7 @@ san_flags=$(sed -n 's/^SAN_FLAGS = *//p' "$top_builddir/Makefile" | head -1)
 # declared HEADER...: the functions that it exports, sorted.
 declared()
 {
-	grep -hv '^#' "$@" | tr '\n' ' ' | grep -o 'VMEM_EXPORT [^;]*' |
+	grep -hv '^#' "$@" | tr '\n' ' ' | grep -oE 'VMEM(CLIENT)?_EXPORT [^;]*' |
 	    sed 's/(.*//; s/.*[ *]//' | sort -u
 }
 
