@@ -469,42 +469,47 @@ arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	return (error);
 }
 
-/* Exactly [addr, addr + size).  Without refill: ENOBUFS if the stock of tags
- * is short. */
-int
-arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
+/* Exactly [addr, addr + size): with vm_lock held, after arena_enter(). */
+static int
+take_at(struct vmem *vm, uint64_t addr, uint64_t size) REQUIRES(vm->vm_lock)
 {
 	uint64_t last = addr + (size - 1);
 	uint32_t t;
-	int error;
+	int error = ENOMEM;
 
-	if (refill) {
-		error = arena_enter(vm);
-		if (error != 0)
-			return (error);
-	} else {
-		lock_acquire(&vm->vm_lock);
-		if (vm->vm_ntags < TAGS_PER_OP) {
-			lock_release(&vm->vm_lock);
-			return (ENOBUFS);
-		}
-	}
 	vm->vm_lookups++;
 	/* The index does not hold it all only when nodes are wanting: then the
 	 * list is walked. */
 	t = fl_index_all(vm) == 0 ?
 	    addrtree_last(&vm->vm_freetree, addr, 0) :
 	    arena_seek(vm, addr);
-	error = ENOMEM;
 	if (t != TAG_NIL && TAG(t)->bt_type == TAG_FREE &&
 	    TAG(t)->bt_start <= addr && tag_last(TAG(t)) >= last)
 		error = carve(vm, t, addr, size);
 	if (error == 0)
 		vm->vm_allocs++;
-	if (refill)
-		arena_leave(vm);
-	else
-		lock_release(&vm->vm_lock);
+	return (error);
+}
+
+/* The same without it.  Without refill: ENOBUFS if the stock of tags is
+ * short. */
+int
+arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
+{
+	int error;
+
+	if (refill) {
+		error = arena_enter(vm);
+		if (error == 0) {
+			error = take_at(vm, addr, size);
+			arena_leave(vm);
+		}
+		return (error);
+	}
+	lock_acquire(&vm->vm_lock);
+	error = vm->vm_ntags < TAGS_PER_OP ? ENOBUFS :
+					     take_at(vm, addr, size);
+	lock_release(&vm->vm_lock);
 	return (error);
 }
 

@@ -275,10 +275,11 @@ struct vmem {
 };
 
 /* arena.c */
-int arena_enter(struct vmem *vm);	/* 0: vm_lock is held, tags are there */
-void arena_enter_free(struct vmem *vm);
+/* 0: vm_lock is held, tags are there. */
+int arena_enter(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
+void arena_enter_free(struct vmem *vm) ACQUIRE(vm->vm_lock);
 int arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill);
-void arena_leave(struct vmem *vm);
+void arena_leave(struct vmem *vm) RELEASE(vm->vm_lock);
 uint32_t arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp);

@@ -292,14 +292,14 @@ arenas_init(void)
 }
 
 static void
-list_lock(void)
+list_lock(void) ACQUIRE(arenas_lock)
 {
 	(void)pthread_once(&arenas_once, arenas_init);
 	lock_acquire(&arenas_lock);
 }
 
 static void
-list_unlock(void)
+list_unlock(void) RELEASE(arenas_lock)
 {
 	lock_release(&arenas_lock);
 }

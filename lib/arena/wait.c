@@ -168,7 +168,7 @@ queue_next(const struct vmem *vm, uint64_t ticket, uint64_t size)
 /* Attempt until it is met, or nothing was gained during the attempt.  With
  * vm_lock held, which is dropped meanwhile. */
 static int
-attempt_locked(struct vmem *vm, struct vmem_request *vr)
+attempt_locked(struct vmem *vm, struct vmem_request *vr) REQUIRES(vm->vm_lock)
 {
 	uint64_t freed;
 	int error;

@@ -248,15 +248,13 @@ depot_put(struct depot *dp, uint32_t unit, bool full)
 
 /* ---- one CPU ------------------------------------------------------------ */
 
+/* The one that this thread runs on, as a rule: it may move at any time. */
 static struct qcache_cpu *
-cpu_lock(struct qcache *qc)
+cpu_this(struct qcache *qc)
 {
 	int cpu = sched_getcpu();
-	struct qcache_cpu *qp =
-	    &qc->qc_cpu[(cpu < 0 ? 0 : (unsigned int)cpu) % qc->qc_ncpus];
 
-	lock_acquire(&qp->qp_lock);
-	return (qp);
+	return (&qc->qc_cpu[(cpu < 0 ? 0 : (unsigned int)cpu) % qc->qc_ncpus]);
 }
 
 static void
@@ -353,11 +351,13 @@ mark(struct qcache *qc, vmem_addr_t addr, bool cached, const char *who)
 int
 qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 {
-	struct qcache_cpu *qp = cpu_lock(qc);
+	struct qcache_cpu *qp = cpu_this(qc);
 	struct magazine *mg;
 	vmem_addr_t addr = 0;
-	bool hit = load_full(qc, qp);
+	bool hit;
 
+	lock_acquire(&qp->qp_lock);
+	hit = load_full(qc, qp);
 	if (hit) {
 		mg = MAG(qp->qp_loaded);
 		addr = mg->mg_round[--mg->mg_rounds];
@@ -377,9 +377,11 @@ qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 static bool
 push(struct qcache *qc, vmem_addr_t addr, uint32_t *spare)
 {
-	struct qcache_cpu *qp = cpu_lock(qc);
-	bool ok = load_empty(qc, qp, spare);
+	struct qcache_cpu *qp = cpu_this(qc);
+	bool ok;
 
+	lock_acquire(&qp->qp_lock);
+	ok = load_empty(qc, qp, spare);
 	if (ok) {
 		struct magazine *mg = MAG(qp->qp_loaded);
 
@@ -480,8 +482,9 @@ cpu_drain(struct qcache *qc, struct qcache_cpu *qp)
 static void
 drains_count(struct qcache *qc, uint64_t rounds)
 {
-	struct qcache_cpu *qp = cpu_lock(qc);
+	struct qcache_cpu *qp = cpu_this(qc);
 
+	lock_acquire(&qp->qp_lock);
 	qp->qp_drains += rounds;
 	lock_release(&qp->qp_lock);
 }
