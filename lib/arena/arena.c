@@ -189,8 +189,7 @@ find_by_size(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	uint32_t t;
 
 	if (ft->ft_policy == VM_INSTANTFIT && sure <= fl_max(vm)) {
-		t = fl_best(vm, (sure + vm->vm_quantum - 1) &
-			~(vm->vm_quantum - 1));
+		t = fl_best(vm, sure);
 		if (t != TAG_NIL && fits(ft, t, addrp))
 			return (t);
 	}

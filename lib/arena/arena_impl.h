@@ -194,7 +194,8 @@ uint64_t hash_bytes(const struct vmem *vm);
 /* ---- constraints (fit.c) ----------------------------------------------- */
 
 struct fit {
-	uint64_t ft_size;
+	uint64_t ft_size;	/* rounded up to the quantum */
+	uint64_t ft_quantum;
 	uint64_t ft_align;	/* at least the quantum */
 	uint64_t ft_phase;
 	uint64_t ft_nocross;	/* 0: none */

@@ -44,6 +44,7 @@ fit_init(const struct vmem *vm, struct fit *ft, uint64_t size, uint64_t align,
 	    (nocross < size || (phase & (nocross - 1)) > nocross - size))
 		return (EINVAL);
 	ft->ft_size = size;
+	ft->ft_quantum = vm->vm_quantum;
 	ft->ft_align = align > vm->vm_quantum ? align : vm->vm_quantum;
 	ft->ft_phase = align > vm->vm_quantum ? phase : 0;
 	ft->ft_nocross = nocross;
@@ -129,7 +130,7 @@ fit_high(const struct fit *ft, uint64_t first, uint64_t last, uint64_t *ap)
 
 /*
  * The size of a free segment in which the request fits wherever it lies
- * (within the window): with an alignment, size + align - quantum; and where a
+ * (within the window): size + align - quantum, for it starts at a quantum; and if a
  * block's border may be in the way, as much again (the part before it is less
  * than size, and aligning anew costs less than align).  UINT64_MAX: none.
  */
@@ -138,7 +139,7 @@ fit_sure(const struct fit *ft)
 {
 	uint64_t sure = ft->ft_size;
 
-	if (__builtin_add_overflow(sure, ft->ft_align - 1, &sure))
+	if (__builtin_add_overflow(sure, ft->ft_align - ft->ft_quantum, &sure))
 		return (UINT64_MAX);
 	if (ft->ft_nocross != 0 &&
 	    __builtin_add_overflow(sure, sure, &sure))

@@ -83,7 +83,6 @@ span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
 	vm->vm_size = total;
 	vm->vm_nspans++;
 	vm->vm_generation++;
-	vm->vm_freed++;
 	if (freep != NULL)
 		*freep = seg;
 	return (0);
@@ -106,6 +105,8 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 		error = ENOMEM;
 	else
 		error = span_add_locked(vm, addr, size, TAG_SPAN_STATIC, NULL);
+	if (error == 0)
+		vm->vm_freed++;
 	arena_leave(vm);
 	if (error == 0)
 		wait_serve_tree(vm);
@@ -193,6 +194,24 @@ import_size(const struct vmem *vm, const struct fit *ft)
 	return (size > UINT64_MAX - mask ? 0 : (size + mask) & ~mask);
 }
 
+/* A source that is an arena can meet the constraints itself.  EINVAL: not
+ * these, with its quantum. */
+static int
+import_constrained(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
+    uint64_t *sizep)
+{
+	const struct vmem *source = vm->vm_source;
+	uint64_t mask = source->vm_quantum - 1;
+	uint64_t size = (ft->ft_size + mask) & ~mask;
+
+	if (size < ft->ft_size || !within_limit(vm, size))
+		return (ENOMEM);
+	*sizep = size;
+	return (vmem_xalloc(vm->vm_source, size, ft->ft_align, ft->ft_phase,
+	    ft->ft_nocross, ft->ft_min, ft->ft_max,
+	    VM_NOSLEEP | ft->ft_policy, addrp));
+}
+
 static int
 import_span(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
     uint64_t *sizep)
@@ -202,15 +221,9 @@ import_span(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
 
 	if (size == 0)
 		return (ENOMEM);
-	if (ft->ft_window && vm->vm_import_exact == vmem_alloc_import &&
-	    ft->ft_max - ft->ft_min >= size - 1) {
-		/* The source can look in the window itself. */
-		*sizep = size;
-		return (within_limit(vm, size) ?
-			vmem_xalloc(vm->vm_source, size, 0, 0, 0, ft->ft_min,
-			    ft->ft_max, VM_NOSLEEP | policy, addrp) :
-			ENOMEM);
-	}
+	if (!ft->ft_plain && vm->vm_import_exact == vmem_alloc_import &&
+	    import_constrained(vm, ft, addrp, sizep) == 0)
+		return (0);
 	if ((vm->vm_flags & VM_LARGEIMPORT) != 0 &&
 	    !__builtin_mul_overflow(size, (uint64_t)LARGE_IMPORT, &large) &&
 	    import_call(vm, large, policy, addrp, sizep) == 0)
@@ -260,6 +273,8 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 			return (error);
 		}
 	}
+	if (error == 0)
+		vm->vm_freed++; /* there may be a surplus */
 	arena_leave(vm);
 	if (error == 0)
 		return (0);

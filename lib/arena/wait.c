@@ -15,7 +15,11 @@
  * so every gain of space counts in vm_freed, and an attempt that failed is
  * repeated if the count has moved.  A request is in the queue, and counted in
  * vm_waiters_below of its arena and of all above it, before its last attempt:
- * a gain in any of these arenas after that attempt sees the count.
+ * a gain in any of these arenas after that attempt sees the count.  A request
+ * for several ranges that gets only some gives them back, which is a gain of
+ * its own making: it doesn't count for its own attempt, but meanwhile others
+ * may have missed just these, so the queue is gone through once more if
+ * anything else was gained during the pass.
  *
  * Sources that aren't arenas tell nobody that they have more: then sleepers
  * try again every RETRY_MS, and vmem_tick() does for the others.
@@ -75,9 +79,9 @@ request_undo(struct vmem *vm, struct qcache *qc, const struct fit *ft,
 	}
 }
 
-/* All ranges of a request, or none. */
+/* All ranges of a request, or none; *undone: how many were given back. */
 static int
-request_try(struct vmem *vm, struct vmem_request *vr)
+request_try(struct vmem *vm, struct vmem_request *vr, uint64_t *undone)
 {
 	int error;
 	struct fit ft = request_fit(vm, vr, &error);
@@ -90,7 +94,8 @@ request_try(struct vmem *vm, struct vmem_request *vr)
 		else
 			error = arena_get(vm, &ft, &vr->vr_addrs[n]);
 	}
-	if (error != 0 && n > 1)
+	*undone = error != 0 && n > 1 ? n - 1 : 0;
+	if (*undone != 0)
 		request_undo(vm, qc, &ft, vr, n - 1);
 	return (error);
 }
@@ -165,39 +170,48 @@ queue_next(const struct vmem *vm, uint64_t ticket, uint64_t size)
 	return (vr);
 }
 
-/* Attempt until it is met, or nothing was gained during the attempt.  With
- * vm_lock held, which is dropped meanwhile. */
+/* Attempt until it is met, or nothing was gained by others during the attempt.
+ * With vm_lock held, which is dropped meanwhile. */
 static int
-attempt_locked(struct vmem *vm, struct vmem_request *vr) REQUIRES(vm->vm_lock)
+attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
+    REQUIRES(vm->vm_lock)
 {
-	uint64_t freed;
+	uint64_t freed, undone;
 	int error;
 
 	vr->vr_state = VR_SERVING;
 	do {
 		freed = vm->vm_freed;
 		lock_release(&vm->vm_lock);
-		error = request_try(vm, vr);
+		error = request_try(vm, vr, &undone);
 		lock_acquire(&vm->vm_lock);
-	} while (error != 0 && freed != vm->vm_freed);
+		*undonep += undone;
+	} while (error != 0 && vm->vm_freed - freed != undone);
+	vr->vr_state = VR_QUEUED;
 	return (error);
 }
 
-/* Grant what can be granted, in order. */
-void
-wait_serve(struct vmem *vm)
+static bool
+wants_one_plain_range(const struct vmem_request *vr)
 {
-	uint64_t ticket = 0, size = UINT64_MAX;
+	return (vr->vr_align == 0 && vr->vr_nocross == 0 &&
+	    vr->vr_min == VMEM_ADDR_MIN && vr->vr_max == VMEM_ADDR_MAX &&
+	    vr->vr_count == 1);
+}
+
+/* Once along the queue; with vm_lock held, which is dropped meanwhile.
+ * Returns how many ranges were taken and given back. */
+static uint64_t
+serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
+{
+	uint64_t ticket = 0, size = UINT64_MAX, undone = 0;
 	struct vmem_request *vr;
 
-	lock_acquire(&vm->vm_lock);
 	while ((vr = queue_next(vm, ticket, size)) != NULL) {
 		ticket = vr->vr_ticket;
-		if (attempt_locked(vm, vr) != 0) {
-			vr->vr_state = VR_QUEUED;
-			if (vr->vr_align == 0 && vr->vr_nocross == 0 &&
-			    vr->vr_min == VMEM_ADDR_MIN &&
-			    vr->vr_max == VMEM_ADDR_MAX && vr->vr_count == 1)
+		if (attempt_locked(vm, vr, &undone) != 0) {
+			/* Nor will one do that wants as much. */
+			if (wants_one_plain_range(vr))
 				size = vr->vr_size;
 			continue;
 		}
@@ -209,6 +223,20 @@ wait_serve(struct vmem *vm)
 		vr->vr_done(vr, 0);
 		lock_acquire(&vm->vm_lock);
 	}
+	return (undone);
+}
+
+/* Grant what can be granted, in order. */
+void
+wait_serve(struct vmem *vm)
+{
+	uint64_t freed, undone;
+
+	lock_acquire(&vm->vm_lock);
+	do {
+		freed = vm->vm_freed;
+		undone = serve_pass(vm);
+	} while (undone != 0 && vm->vm_freed - freed != undone);
 	lock_release(&vm->vm_lock);
 }
 
@@ -229,9 +257,32 @@ wait_serve_tree(struct vmem *vm)
 	}
 }
 
+/* Attempt a queued request once more, now that it is seen: see the theory.
+ * `undone`: ranges taken and given back for it so far.  0: it was met; EINPROGRESS: it waits, or somebody else met it. */
+static int
+attempt_queued(struct vmem *vm, struct vmem_request *vr, uint64_t undone)
+{
+	int error = EINPROGRESS;
+
+	lock_acquire(&vm->vm_lock);
+	if (vr->vr_state == VR_QUEUED &&
+	    attempt_locked(vm, vr, &undone) == 0) {
+		queue_remove(vm, vr);
+		vr->vr_state = VR_DONE;
+		error = 0;
+	}
+	lock_release(&vm->vm_lock);
+	if (error == 0)
+		waiters_count(vm, -1);
+	else if (undone != 0)
+		wait_serve(vm);
+	return (error);
+}
+
 int
 vmem_submit(vmem_t *vm, struct vmem_request *vr)
 {
+	uint64_t undone = 0;
 	struct fit ft;
 	int error;
 
@@ -239,34 +290,21 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 		return (EINVAL);
 	ft = request_fit(vm, vr, &error);
 	if (error == 0)
-		error = request_try(vm, vr);
+		error = request_try(vm, vr, &undone);
 	if (error != ENOMEM)
 		return (error);
 	lock_acquire(&vm->vm_lock);
 	if (hopeless(vm, &ft, vr->vr_count)) {
 		vm->vm_fails++;
 		lock_release(&vm->vm_lock);
+		if (undone != 0)
+			wait_serve(vm);
 		return (ENOMEM);
 	}
 	queue_append(vm, vr);
 	lock_release(&vm->vm_lock);
 	waiters_count(vm, 1);
-	/* The last attempt, now that it is seen: see the theory. */
-	lock_acquire(&vm->vm_lock);
-	if (vr->vr_state == VR_QUEUED) {
-		error = attempt_locked(vm, vr);
-		vr->vr_state = VR_QUEUED;
-		if (error == 0) {
-			queue_remove(vm, vr);
-			vr->vr_state = VR_DONE;
-		}
-		lock_release(&vm->vm_lock);
-		if (error == 0)
-			waiters_count(vm, -1);
-		return (error == 0 ? 0 : EINPROGRESS);
-	}
-	lock_release(&vm->vm_lock);
-	return (EINPROGRESS);
+	return (attempt_queued(vm, vr, undone));
 }
 
 int

@@ -1,0 +1,419 @@
+/*
+ * Goal: who waits is served: in order, by whoever frees, in child arenas too;
+ * deadlines and cancellation lose nothing; nobody is woken for nothing.
+ * Method: requests of the host's kind where the order can be seen, threads that
+ * sleep where it can't; a thousand sleepers over an arena kept full.  Nothing
+ * is timed: what must not happen is looked for in counters.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <vmem.h>
+
+#include "util/clock.h"
+#include "util/rng.h"
+
+#define PAGE 4096u
+
+struct waiter {
+	struct vmem_request vr;
+	vmem_addr_t addrs[8];
+	unsigned int granted;	/* place in the order of grants, from 1 on */
+};
+
+static unsigned int grants;
+
+static void
+granted(struct vmem_request *vr, int error)
+{
+	struct waiter *w = vr->vr_arg;
+
+	assert_int_equal(error, 0);
+	assert_int_equal(w->granted, 0);
+	w->granted = ++grants;
+}
+
+static int
+submit(vmem_t *vm, struct waiter *w, vmem_size_t size, unsigned int count)
+{
+	*w = (struct waiter) { .vr = { .vr_size = size,
+				   .vr_max = VMEM_ADDR_MAX,
+				   .vr_count = count,
+				   .vr_addrs = w->addrs,
+				   .vr_done = granted,
+				   .vr_arg = w } };
+	return (vmem_submit(vm, &w->vr));
+}
+
+static vmem_t *
+full_arena(unsigned int pages, vmem_addr_t *addrs)
+{
+	vmem_t *vm = vmem_create("full", 0, pages * PAGE, PAGE, NULL, NULL,
+	    NULL, 0, VM_SLEEP);
+
+	assert_non_null(vm);
+	for (unsigned int i = 0; i < pages; i++)
+		assert_int_equal(vmem_xalloc(vm, PAGE, 0, 0, 0, i * PAGE,
+				     i * PAGE + PAGE - 1, VM_NOSLEEP,
+				     &addrs[i]),
+		    0);
+	grants = 0;
+	return (vm);
+}
+
+static void
+finish(vmem_t *vm)
+{
+	struct vmem_stat vs;
+
+	vmem_stat(vm, &vs);
+	assert_int_equal(vs.vs_waiting, 0);
+	vmem_xfreeall(vm);
+	assert_int_equal(vmem_check(vm), 0);
+	vmem_destroy(vm);
+}
+
+static void
+test_first_come_first_served(void **state)
+{
+	struct waiter w[3];
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(submit(vm, &w[i], PAGE, 1), EINPROGRESS);
+	for (int i = 0; i < 3; i++) {
+		vmem_xfree(vm, a[i], PAGE);
+		assert_int_equal(w[i].granted, (unsigned int)i + 1);
+		assert_int_equal(w[i].addrs[0], a[i]);
+	}
+	assert_int_equal(vmem_size(vm, VMEM_FREE), 0);
+	finish(vm);
+}
+
+/* A large request waits on while a smaller one behind it is served, and gets
+ * its turn when there is room. */
+static void
+test_large_holds_up_nobody(void **state)
+{
+	struct waiter large, small;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &large, 3 * PAGE, 1), EINPROGRESS);
+	assert_int_equal(submit(vm, &small, PAGE, 1), EINPROGRESS);
+	vmem_xfree(vm, a[0], PAGE);
+	assert_int_equal(large.granted, 0);
+	assert_int_equal(small.granted, 1);
+	vmem_xfree(vm, a[4], PAGE);
+	vmem_xfree(vm, a[5], PAGE);
+	assert_int_equal(large.granted, 0);
+	vmem_xfree(vm, a[6], PAGE);
+	assert_int_equal(large.granted, 2);
+	assert_int_equal(large.addrs[0], a[4]);
+	finish(vm);
+}
+
+static void
+test_several_ranges_or_none(void **state)
+{
+	struct waiter many;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &many, PAGE, 3), EINPROGRESS);
+	vmem_xfree(vm, a[1], PAGE);
+	vmem_xfree(vm, a[3], PAGE);
+	assert_int_equal(many.granted, 0);
+	assert_int_equal(vmem_size(vm, VMEM_FREE), 2 * PAGE);
+	vmem_xfree(vm, a[5], PAGE);
+	assert_int_equal(many.granted, 1);
+	assert_int_equal(vmem_size(vm, VMEM_FREE), 0);
+	finish(vm);
+}
+
+static void
+test_hopeless_fails_at_once(void **state)
+{
+	struct waiter w;
+	vmem_addr_t a[8], b;
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &w, 9 * PAGE, 1), ENOMEM);
+	assert_int_equal(submit(vm, &w, 3 * PAGE, 3), ENOMEM);
+	assert_int_equal(submit(vm, &w, 0, 1), EINVAL);
+	assert_int_equal(submit(vm, &w, PAGE, 0), EINVAL);
+	assert_int_equal(vmem_alloc(vm, 9 * PAGE, VM_SLEEP, &b), ENOMEM);
+	finish(vm);
+}
+
+static void
+test_cancel(void **state)
+{
+	struct waiter w[2];
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &w[0], PAGE, 1), EINPROGRESS);
+	assert_int_equal(submit(vm, &w[1], PAGE, 1), EINPROGRESS);
+	assert_int_equal(vmem_cancel(vm, &w[0].vr), 0);
+	assert_int_equal(vmem_cancel(vm, &w[0].vr), ENOENT);
+	vmem_xfree(vm, a[0], PAGE);
+	assert_int_equal(w[0].granted, 0);
+	assert_int_equal(w[1].granted, 1);
+	assert_int_equal(vmem_cancel(vm, &w[1].vr), ENOENT);
+	finish(vm);
+}
+
+/* PITFALLS 1.16: space freed in a source reaches sleepers two levels down. */
+static void
+test_pit_16_source_serves_children(void **state)
+{
+	vmem_addr_t a[8];
+	vmem_t *root = full_arena(8, a), *mid, *leaf;
+	struct waiter w;
+
+	(void)state;
+	mid = vmem_create("mid", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, root, 0, VM_SLEEP);
+	leaf = vmem_create("leaf", 0, 0, 8, vmem_alloc_import,
+	    vmem_free_release, mid, 0, VM_SLEEP);
+	assert_int_equal(submit(leaf, &w, 24, 1), EINPROGRESS);
+	vmem_xfree(root, a[2], PAGE);
+	assert_int_equal(w.granted, 1);
+	assert_int_equal(w.addrs[0], a[2]);
+	vmem_xfree(leaf, w.addrs[0], 24);
+	assert_int_equal(vmem_size(root, VMEM_FREE), PAGE);
+	vmem_destroy(leaf);
+	vmem_destroy(mid);
+	finish(root);
+}
+
+static int
+foreign_import(void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *ap)
+{
+	return (vmem_alloc_import(src, (size + PAGE - 1) & ~(PAGE - 1u), flags,
+	    ap));
+}
+
+static void
+test_upstream_of_a_foreign_import(void **state)
+{
+	vmem_addr_t a[8];
+	vmem_t *root = full_arena(8, a), *vm;
+	struct waiter w;
+
+	(void)state;
+	vm = vmem_create("foreign", 0, 0, PAGE, foreign_import,
+	    vmem_free_release, root, 0, VM_SLEEP);
+	assert_int_equal(vmem_set_upstream(root, vm), 0);
+	assert_int_equal(vmem_set_upstream(vm, root), EINVAL); /* a cycle */
+	assert_int_equal(vmem_set_upstream(root, NULL), 0);
+	/* Unknown to it, the tick finds out. */
+	assert_int_equal(submit(vm, &w, PAGE, 1), EINPROGRESS);
+	vmem_xfree(root, a[0], PAGE);
+	assert_int_equal(w.granted, 0);
+	vmem_tick();
+	assert_int_equal(w.granted, 1);
+	/* Known, at once. */
+	assert_int_equal(vmem_set_upstream(vm, root), 0);
+	assert_int_equal(submit(vm, &w, PAGE, 1), EINPROGRESS);
+	vmem_xfree(root, a[1], PAGE);
+	assert_int_equal(w.granted, 2);
+	vmem_xfreeall(vm);
+	vmem_destroy(vm);
+	finish(root);
+}
+
+/* What goes into a quantum cache while somebody waits comes out again. */
+static void
+test_caches_serve_sleepers(void **state)
+{
+	vmem_t *vm = vmem_create("cached", 0, 8 * PAGE, PAGE, NULL, NULL, NULL,
+	    4 * PAGE, VM_SLEEP);
+	struct waiter w;
+	vmem_addr_t a[8];
+
+	(void)state;
+	grants = 0;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[i]), 0);
+	assert_int_equal(submit(vm, &w, 2 * PAGE, 1), EINPROGRESS);
+	for (int i = 0; i < 8 && w.granted == 0; i++)
+		vmem_free(vm, a[i], PAGE);
+	assert_int_equal(w.granted, 1);
+	finish(vm);
+}
+
+static void
+test_deadline(void **state)
+{
+	struct timespec past = { 0, 0 }, soon;
+	vmem_addr_t a[8], b = 5;
+	vmem_t *vm = full_arena(8, a);
+	uint64_t when = clock_ns() + 2000000;
+
+	(void)state;
+	assert_int_equal(
+	    vmem_alloc_until(vm, PAGE, VM_SLEEP, &past, &b), ETIMEDOUT);
+	soon.tv_sec = (time_t)(when / 1000000000u);
+	soon.tv_nsec = (long)(when % 1000000000u);
+	assert_int_equal(
+	    vmem_alloc_until(vm, PAGE, VM_SLEEP, &soon, &b), ETIMEDOUT);
+	assert_true(clock_ns() >= when);
+	assert_int_equal(b, 5);
+	vmem_xfree(vm, a[7], PAGE);
+	assert_int_equal(vmem_alloc_until(vm, PAGE, VM_SLEEP, &past, &b), 0);
+	finish(vm);
+}
+
+/* ---- a thousand threads --------------------------------------------------- */
+
+#define SLEEPERS 1000
+#define TURNS 5
+
+static atomic_uint turns_done;
+
+static void *
+sleeper(void *arg)
+{
+	vmem_t *vm = arg;
+	vmem_addr_t a;
+
+	for (int i = 0; i < TURNS; i++) {
+		if (vmem_alloc(vm, 4 * PAGE, VM_SLEEP, &a) != 0)
+			abort();
+		if (i % 2 == 0)
+			(void)sched_yield();
+		vmem_free(vm, a, 4 * PAGE);
+		atomic_fetch_add(&turns_done, 1);
+	}
+	return (NULL);
+}
+
+/* PITFALLS 1.17: each of a thousand gets its turns from an arena with room
+ * for two; waits are at most the requests made. */
+static void
+test_pit_17_thousand_sleepers_threads(void **state)
+{
+	static pthread_t threads[SLEEPERS];
+	vmem_t *vm = vmem_create("narrow", 0, 8 * PAGE, PAGE, NULL, NULL, NULL,
+	    0, VM_SLEEP);
+	struct vmem_stat vs;
+	pthread_attr_t attr;
+
+	(void)state;
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attr, 256 * 1024), 0);
+	for (int i = 0; i < SLEEPERS; i++)
+		assert_int_equal(
+		    pthread_create(&threads[i], &attr, sleeper, vm), 0);
+	for (int i = 0; i < SLEEPERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	(void)pthread_attr_destroy(&attr);
+	assert_int_equal(atomic_load(&turns_done), SLEEPERS * TURNS);
+	vmem_stat(vm, &vs);
+	assert_int_equal(vs.vs_allocs, SLEEPERS * TURNS);
+	assert_true(vs.vs_waits <= SLEEPERS * TURNS);
+	finish(vm);
+}
+
+/* ---- deadlines that race with grants -------------------------------------- */
+
+struct racer {
+	vmem_t *vm;
+	uint64_t seed;
+	unsigned int got;
+};
+
+static void *
+racer(void *arg)
+{
+	struct racer *rc = arg;
+	struct rng rng;
+	vmem_addr_t a;
+
+	rng_init(&rng, rc->seed);
+	for (int i = 0; i < 400; i++) {
+		uint64_t when = clock_ns() + rng_below(&rng, 200000);
+		struct timespec ts = { .tv_sec = (time_t)(when / 1000000000u),
+			.tv_nsec = (long)(when % 1000000000u) };
+		int error = vmem_alloc_until(rc->vm,
+		    (1 + rng_below(&rng, 3)) * PAGE, VM_SLEEP, &ts, &a);
+
+		if (error == 0) {
+			struct vmem_seg seg;
+			vmem_addr_t cursor = a;
+			bool more;
+
+			if (vmem_walk_from(rc->vm, VMEM_ALLOC, &cursor, &seg,
+				1, &more) != 1 || seg.seg_addr != a)
+				abort();
+			(void)sched_yield();
+			vmem_free(rc->vm, a, seg.seg_size);
+			rc->got++;
+		} else if (error != ETIMEDOUT)
+			abort();
+	}
+	return (NULL);
+}
+
+static void
+test_deadlines_race_with_grants_threads(void **state)
+{
+	vmem_t *vm = vmem_create("race", 0, 4 * PAGE, PAGE, NULL, NULL, NULL, 0,
+	    VM_SLEEP);
+	struct racer rc[8];
+	pthread_t threads[8];
+
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++) {
+		rc[i] = (struct racer) { .vm = vm, .seed = i };
+		assert_int_equal(
+		    pthread_create(&threads[i], NULL, racer, &rc[i]), 0);
+	}
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_true(rc[i].got > 0);
+	}
+	assert_int_equal(vmem_size(vm, VMEM_ALLOC), 0);
+	finish(vm);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_come_first_served),
+		cmocka_unit_test(test_large_holds_up_nobody),
+		cmocka_unit_test(test_several_ranges_or_none),
+		cmocka_unit_test(test_hopeless_fails_at_once),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_pit_16_source_serves_children),
+		cmocka_unit_test(test_upstream_of_a_foreign_import),
+		cmocka_unit_test(test_caches_serve_sleepers),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
+		cmocka_unit_test(test_deadlines_race_with_grants_threads),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
