@@ -1,0 +1,183 @@
+/*
+ * frame.c - the bounded pool of frames.
+ *
+ * All memory for resident pages is mapped and populated when the pager is
+ * created, so that a fault never waits for, nor fails in, the kernel.  Free
+ * frames form a stack: the last one freed is the one still in the caches.
+ *
+ * Taking a frame is two steps, each a compare-and-swap and no lock: first a
+ * unit is taken from the count fp_free, if that leaves what the caller must
+ * leave; then a frame is popped.  Giving one back goes the other way round,
+ * so that the stack is never shorter than the count says, and a pop that has
+ * its unit always finds a frame.  The stack's head carries a tag that grows
+ * with every change: a pop that read the head's successor, and slept while
+ * the head was popped and pushed again, must not succeed.
+ *
+ * The bytes and descriptors aren't inherited by fork(2) children: a child that
+ * went on paging to the same swap file would corrupt its parent's pages.
+ */
+#include "config.h"
+
+#include "pager/pager_impl.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "util/clock.h"
+#include "util/futex.h"
+
+/*
+ * How long an access waits for a frame when all of them are in use for the
+ * moment.  Pins last for a callback's run, claims for one page's I/O: what
+ * takes this long isn't going to end.
+ */
+#define FRAME_WAIT_NS 500000000u
+
+/* And how long it sleeps at a time: an unpinned frame wakes nobody, so that
+ * a hit costs no more than its two atomic operations. */
+#define FRAME_NAP_NS 100000
+
+/*
+ * Keep 1/256 of the frames free, but not more than EVICT_BATCH needs to be
+ * filled thrice over; and none in pools so small that each of them counts.
+ * Below it, faults evict in batches, which write runs of slots at a time.
+ */
+#define FRAME_MIN_SHARE 256u
+#define FRAME_MIN_MAX (3 * EVICT_BATCH)
+
+static uint64_t
+head_make(uint32_t frame, uint64_t old)
+{
+	return (((old >> 32) + 1) << 32 | frame);
+}
+
+int
+frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve)
+{
+	uint64_t bound = bytes >> PAGE_SHIFT, total;
+	int error;
+
+	fp->fp_reserve = reserve ? FRAME_RESERVE : 0;
+	if (bound == 0 || bound >= NO_FRAME - fp->fp_reserve)
+		return (EINVAL);
+	total = bound + fp->fp_reserve;
+	fp->fp_bound = (uint32_t)bound;
+	fp->fp_min = fp->fp_bound / FRAME_MIN_SHARE;
+	if (fp->fp_min > FRAME_MIN_MAX)
+		fp->fp_min = FRAME_MIN_MAX;
+	fp->fp_target = (fp->fp_min * 4 + 2) / 3;
+	fp->fp_frames = pager_mmap(total * sizeof(struct frame), 0);
+	fp->fp_bytes = pager_mmap(total << PAGE_SHIFT, 0);
+	if (fp->fp_frames == NULL || fp->fp_bytes == NULL)
+		return (ENOMEM);
+	(void)madvise(fp->fp_bytes, total << PAGE_SHIFT, MADV_HUGEPAGE);
+	error = pager_populate(fp->fp_bytes, total << PAGE_SHIFT);
+	if (error != 0)
+		return (error);
+	/* Lowest frames on top, so that a small working set stays together. */
+	atomic_init(&fp->fp_head, NO_FRAME);
+	for (uint32_t frame = (uint32_t)total; frame-- > 0;) {
+		atomic_init(&fp->fp_frames[frame].fr_slot, NO_SLOT);
+		frame_put(fp, frame);
+	}
+	return (0);
+}
+
+void
+frame_pool_fini(struct frame_pool *fp)
+{
+	size_t total = frame_total(fp);
+
+	pager_munmap(fp->fp_bytes, total << PAGE_SHIFT);
+	pager_munmap(fp->fp_frames, total * sizeof(struct frame));
+}
+
+static uint32_t
+frame_pop(struct frame_pool *fp)
+{
+	uint64_t head;
+	uint32_t frame, next;
+
+	head = atomic_load_explicit(&fp->fp_head, memory_order_acquire);
+	do {
+		frame = (uint32_t)head;
+		ASSERT(frame != NO_FRAME);
+		next = atomic_load_explicit(
+		    &fp->fp_frames[frame].fr_next, memory_order_relaxed);
+	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_head, &head,
+	    head_make(next, head), memory_order_acquire, memory_order_acquire));
+	return (frame);
+}
+
+uint32_t
+frame_get(struct frame_pool *fp, uint32_t keep)
+{
+	uint32_t count =
+	    atomic_load_explicit(&fp->fp_free, memory_order_relaxed);
+	uint32_t frame;
+
+	do {
+		if (count <= keep)
+			return (NO_FRAME);
+		/* Acquire: the pushes that were counted, see frame_put(). */
+	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_free, &count,
+	    count - 1, memory_order_acquire, memory_order_relaxed));
+	frame = frame_pop(fp);
+	ASSERT(atomic_load_explicit(&fp->fp_frames[frame].fr_owner,
+		   memory_order_relaxed) == OWNER_FREE);
+	atomic_store_explicit(&fp->fp_frames[frame].fr_owner, OWNER_HAND,
+	    memory_order_relaxed);
+	return (frame);
+}
+
+void
+frame_put(struct frame_pool *fp, uint32_t frame)
+{
+	struct frame *fr = &fp->fp_frames[frame];
+	uint64_t head;
+
+	atomic_store_explicit(&fr->fr_slot, NO_SLOT, memory_order_relaxed);
+	atomic_store_explicit(&fr->fr_owner, OWNER_FREE, memory_order_relaxed);
+	head = atomic_load_explicit(&fp->fp_head, memory_order_relaxed);
+	do {
+		atomic_store_explicit(
+		    &fr->fr_next, (uint32_t)head, memory_order_relaxed);
+		/* Release: the link, and what was done to the frame. */
+	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_head, &head,
+	    head_make(frame, head), memory_order_release,
+	    memory_order_relaxed));
+	/* Sequentially consistent with frame_wait(): either the sleeper sees
+	 * the frame, or we see the sleeper. */
+	(void)atomic_fetch_add(&fp->fp_free, 1);
+	if (atomic_load(&fp->fp_sleepers) != 0) {
+		(void)atomic_fetch_add(&fp->fp_event, 1);
+		futex_wake(&fp->fp_event, 1);
+	}
+}
+
+uint32_t
+frame_free_count(const struct frame_pool *fp)
+{
+	uint32_t count =
+	    atomic_load_explicit(&fp->fp_free, memory_order_relaxed);
+
+	return (count > fp->fp_reserve ? count - fp->fp_reserve : 0);
+}
+
+bool
+frame_wait(struct frame_pool *fp, uint64_t *deadline)
+{
+	const struct timespec nap = { .tv_sec = 0, .tv_nsec = FRAME_NAP_NS };
+	uint64_t now = clock_ns();
+	uint32_t event = atomic_load(&fp->fp_event);
+
+	if (*deadline == 0)
+		*deadline = now + FRAME_WAIT_NS;
+	else if (now >= *deadline)
+		return (false);
+	(void)atomic_fetch_add(&fp->fp_sleepers, 1);
+	if (atomic_load(&fp->fp_free) <= fp->fp_reserve)
+		futex_wait(&fp->fp_event, event, &nap);
+	(void)atomic_fetch_sub(&fp->fp_sleepers, 1);
+	return (true);
+}

@@ -1,0 +1,399 @@
+/*
+ * pager_impl.h - inside the pager.  The theory is at the head of pager.c.
+ *
+ * Letters say what guards a field: [I] immutable once created; [a] atomic;
+ * [L] pg_lock; [S] sw_lock; [B] whoever has claimed the page (its PTE is BUSY
+ * and the claim is theirs), or holds the frame before any PTE names it.
+ */
+#ifndef PAGER_IMPL_H
+#define PAGER_IMPL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vmpager.h>
+
+#include "util/assert.h"
+#include "util/lock.h"
+
+#define PAGE_SHIFT 12
+#define CACHE_LINE 64
+
+static_assert(VMPAGER_PAGE == 1u << PAGE_SHIFT, "page size and shift");
+
+/* ---- page table entries (theory: pager.c §2) ------------------------------
+ *
+ *  63              32 31         18 17         7   6     5     4    3   2   0
+ * +------------------+-------------+------------+-----+-----+-----+---+-------+
+ * |  frame or slot   | generation  |    pins    |first|wait |dirty|ref| state |
+ * +------------------+-------------+------------+-----+-----+-----+---+-------+
+ *
+ * The number is a frame where the page is resident (or was, when eviction or
+ * unregistration claimed it), a slot or NO_SLOT in the other states.  The
+ * generation is that of the slot's contents (its low bits), and 0 where the
+ * number isn't a slot.  Everything that a waiter waits for is in the low half,
+ * which is what it gives to futex(2).
+ */
+typedef _Atomic uint64_t pte_t;
+
+enum pte_state {
+	PTE_UNREGISTERED,	/* takes no faults: EFAULT */
+	PTE_ZERO,		/* reads as zeros; has no frame, no slot */
+	PTE_RESIDENT,		/* in a frame */
+	PTE_BUSY_IN,		/* claimed by a fault */
+	PTE_BUSY_OUT,		/* claimed by eviction or unregistration */
+	PTE_SWAPPED,		/* in a slot */
+	PTE_FAILED		/* its contents are lost: EIO */
+};
+
+#define PTE_STATE ((uint64_t)7)
+#define PTE_REF ((uint64_t)1 << 3)	/* accessed since the hand passed */
+#define PTE_DIRTY ((uint64_t)1 << 4)	/* differs from its slot, or from zeros
+					 * if it has none */
+#define PTE_WAIT ((uint64_t)1 << 5)	/* someone sleeps on it */
+#define PTE_FIRST ((uint64_t)1 << 6)	/* first page of a registered range */
+#define PTE_PIN ((uint64_t)1 << 7)	/* one pin */
+#define PTE_PINS ((uint64_t)0x7ff << 7)
+#define PTE_GEN_SHIFT 18
+#define PTE_GEN ((uint64_t)0x3fff << PTE_GEN_SHIFT)
+#define PTE_NUMBER_SHIFT 32
+#define SLOT_GEN_MASK ((uint32_t)0x3fff)
+
+/* What others may change in an entry while its page is claimed. */
+#define PTE_SHARED (PTE_WAIT | PTE_FIRST)
+
+#define NO_SLOT UINT32_MAX
+#define NO_FRAME UINT32_MAX
+
+static inline enum pte_state
+pte_state(uint64_t pte)
+{
+	return ((enum pte_state)(pte & PTE_STATE));
+}
+
+static inline uint32_t
+pte_number(uint64_t pte)
+{
+	return ((uint32_t)(pte >> PTE_NUMBER_SHIFT));
+}
+
+static inline uint32_t
+pte_gen(uint64_t pte)
+{
+	return ((uint32_t)((pte & PTE_GEN) >> PTE_GEN_SHIFT));
+}
+
+static inline bool
+pte_busy(uint64_t pte)
+{
+	return (pte_state(pte) == PTE_BUSY_IN ||
+	    pte_state(pte) == PTE_BUSY_OUT);
+}
+
+static inline uint64_t
+pte_make(enum pte_state state, uint32_t number)
+{
+	return ((uint64_t)state | (uint64_t)number << PTE_NUMBER_SHIFT);
+}
+
+/* What registering leaves: a page that reads as zeros. */
+#define PTE_NEW pte_make(PTE_ZERO, NO_SLOT)
+
+static inline uint64_t
+pte_make_swapped(uint32_t slot, uint32_t gen)
+{
+	return (pte_make(PTE_SWAPPED, slot) | (uint64_t)gen << PTE_GEN_SHIFT);
+}
+
+static inline uint32_t
+pte_pins(uint64_t pte)
+{
+	return ((uint32_t)((pte & PTE_PINS) / PTE_PIN));
+}
+
+/* The same page in another state, everything else as it was. */
+static inline uint64_t
+pte_with_state(uint64_t pte, enum pte_state state)
+{
+	return ((pte & ~PTE_STATE) | (uint64_t)state);
+}
+
+/* ---- counters -------------------------------------------------------------
+ *
+ * Threads count in COUNT_SHARDS places, each a cache line, and readers add
+ * them up.  Gauges are differences of counters, so that a fault counts once:
+ * see map_count_sum() and count_resident().
+ */
+#define COUNT_SHARDS 8	/* more than this many at once share a line */
+
+enum count {
+	COUNT_ZERO_READ,	/* zero fills for a read */
+	COUNT_ZERO_WRITE,	/* and for a write: born dirty */
+	COUNT_SWAPIN,		/* pages read from swap */
+	COUNT_DIRTIED,		/* resident pages that became dirty */
+	COUNT_EVICT_CLEAN,	/* evicted without I/O */
+	COUNT_EVICT_DIRTY,	/* evicted by writing: writebacks */
+	COUNT_DROP_CLEAN,	/* unregistered while resident and clean */
+	COUNT_DROP_DIRTY,	/* and while dirty */
+	COUNT_KINDS
+};
+
+struct count_shard {
+	_Alignas(CACHE_LINE) _Atomic uint64_t cs_count[COUNT_KINDS];
+};
+
+static_assert(sizeof(struct count_shard) == CACHE_LINE, "one line a shard");
+
+/* A sum over the shards. */
+struct counts {
+	uint64_t c_count[COUNT_KINDS];
+};
+
+/* ---- frames ---------------------------------------------------------------
+ *
+ * Who has a frame: OWNER_FREE (in the free list), OWNER_HAND (taken from it,
+ * not yet, or no longer, behind a PTE), or the page in it: the map's number,
+ * from 1, above OWNER_MAP_SHIFT and the page's below.  The same word says in a
+ * slot's stamp whose page it holds.
+ */
+#define OWNER_FREE ((uint64_t)0)
+#define OWNER_HAND ((uint64_t)1)
+#define OWNER_MAP_SHIFT 44
+#define MAPS_MAX 4096u
+#define MAP_PAGES_MAX ((uint64_t)1 << OWNER_MAP_SHIFT)
+
+struct frame {
+	_Atomic uint64_t fr_owner;	/* [a] written by [B] */
+	_Atomic uint32_t fr_slot;	/* [a] written by [B]: where the page
+					 * was last written to, or NO_SLOT */
+	_Atomic uint32_t fr_next;	/* [a] link of the free list */
+};
+
+/*
+ * Frames beyond the bound that hold a page only while it changes places with
+ * another, when all frames and all slots are taken (fault_exchange()).  Each
+ * exchange under way takes one, so this many may run at once.
+ */
+#define FRAME_RESERVE 16u
+
+struct frame_pool {
+	char *fp_bytes;		/* [I] frame n is at n * VMPAGER_PAGE */
+	struct frame *fp_frames; /* [I] their descriptors */
+	uint32_t fp_bound;	/* [I] frames for resident pages */
+	uint32_t fp_reserve;	/* [I] and those for exchanges */
+	uint32_t fp_min;	/* [I] fewer free: evict, in batches, ... */
+	uint32_t fp_target;	/* [I] ... until this many are: 4/3 of it */
+	/* The free list and how many are on it, in lines of their own. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t fp_head; /* [a] index | tag */
+	_Alignas(CACHE_LINE) _Atomic uint32_t fp_free; /* [a] the reserve too */
+	_Atomic uint32_t fp_event;	/* [a] futex: bumped for sleepers */
+	_Atomic uint32_t fp_sleepers;	/* [a] threads waiting for a frame */
+};
+
+/* ---- swap -----------------------------------------------------------------*/
+
+/* What a slot must hold: kept outside of it, checked when it is read back. */
+struct stamp {
+	uint64_t st_owner;	/* [B] the page, as in fr_owner */
+	uint32_t st_gen;	/* [B] counts the writes to this slot */
+	uint32_t st_sum;	/* [B] CRC32C of the bytes, st_owner, st_gen */
+};
+
+struct swap {
+	int sw_fd;		/* [I] -1: no swap */
+	uint32_t sw_slots;	/* [I] */
+	_Atomic uint32_t sw_free;	/* [a] slots not taken; set under [S] */
+	struct lock sw_lock;	/* guards the bitmap; rank LOCK_PAGER_SWAP */
+	uint32_t sw_hint;	/* [S] word where the last search ended */
+	uint64_t *sw_bitmap;	/* [S] a bit a slot, 1: taken */
+	struct stamp *sw_stamps; /* [I] the array; entries belong to [B] */
+};
+
+/* ---- maps -----------------------------------------------------------------*/
+
+/* Entries in one page of the page table: what mp_used has a byte for. */
+#define PTES_PER_CHUNK (VMPAGER_PAGE / sizeof(pte_t))
+
+struct vmpager_map {
+	struct vmpager *mp_pager;	/* [I] */
+	vmem_addr_t mp_base;		/* [I] */
+	uint64_t mp_pages;		/* [I] */
+	uint32_t mp_index;		/* [I] in pg_maps, from 1 */
+	pte_t *mp_ptes;			/* [I] mp_pages of them; [a] */
+	atomic_uchar *mp_used;		/* [a] 1: the chunk has had entries, so
+					 * that walks skip what never was */
+	_Atomic uint64_t mp_registered;	/* [a] pages */
+	struct count_shard mp_count[COUNT_SHARDS]; /* [a] */
+};
+
+/* ---- eviction -------------------------------------------------------------*/
+
+#define EVICT_BATCH 16u	/* pages chosen, and written, at a time */
+
+struct victim {
+	struct vmpager_map *vi_map;
+	uint64_t vi_page;
+	uint64_t vi_pte;	/* as claimed: dirty or not */
+	uint32_t vi_frame;
+	uint32_t vi_slot;	/* it has, or gets, or NO_SLOT: of zeros */
+	bool vi_fresh;		/* the slot was taken for this eviction */
+};
+
+/* One round of eviction: what is wanted, and what came of it. */
+struct evict {
+	struct victim ev_victim[EVICT_BATCH];
+	unsigned int ev_want;	/* at most EVICT_BATCH */
+	unsigned int ev_count;	/* claimed */
+	unsigned int ev_freed;	/* frames given to the free list */
+	uint32_t ev_slot;	/* offered by the caller; NO_SLOT once used */
+	bool ev_transient;	/* met pages that are pinned or busy: later may
+				 * succeed where now doesn't */
+	int ev_error;		/* of writing: 0 or EIO */
+};
+
+enum evict_verdict {
+	EVICT_TAKEN,		/* claimed, and a victim */
+	EVICT_SPARED,		/* referenced; the bit is cleared now */
+	EVICT_NOT		/* no page, in use, or nowhere to put it */
+};
+
+/*
+ * A replacement policy: which resident pages to evict.  Called with pg_lock
+ * held.  rp_select offers frames to evict_claim() until ev_want are taken, or
+ * it has done what is reasonable.  rp_insert and rp_remove (either may be
+ * NULL) tell it of frames that got and lost a page; they are called with the
+ * page claimed.
+ */
+struct replace {
+	const char *rp_name;
+	void (*rp_select)(struct vmpager *pg, struct evict *ev);
+	void (*rp_insert)(struct vmpager *pg, uint32_t frame);
+	void (*rp_remove)(struct vmpager *pg, uint32_t frame);
+};
+extern const struct replace replace_clock;
+
+/*
+ * A fault mode: how a page's bytes get from its frame to whoever uses them.
+ * md_enter makes the frame's bytes the page's; md_remove takes the page back,
+ * so that its bytes are in the frame and nobody can change them.  Both are
+ * called with the page claimed, and neither can fail: what the kernel may be
+ * short of is waited for, or made sure of by md_map_init.
+ */
+struct mode {
+	const char *md_name;
+	int (*md_map_init)(struct vmpager_map *mp);	/* 0 or an errno */
+	void (*md_map_fini)(struct vmpager_map *mp);
+	void (*md_enter)(struct vmpager_map *mp, uint64_t page, uint32_t frame,
+	    bool write);
+	void (*md_remove)(
+	    struct vmpager_map *mp, uint64_t page, uint32_t frame);
+	void *(*md_bytes)(
+	    struct vmpager_map *mp, uint64_t page, uint32_t frame);
+};
+extern const struct mode mode_software;
+
+/* ---- the pager ------------------------------------------------------------*/
+
+struct vmpager {
+	const struct mode *pg_mode;		/* [I] */
+	const struct replace *pg_replace;	/* [L] */
+	struct frame_pool pg_pool;
+	struct swap pg_swap;
+	uint64_t pg_capacity;	/* [I] frames + slots: strict's limit */
+	_Atomic uint64_t pg_commit; /* [a] registered pages * 2 + (strict) */
+	_Atomic uint64_t pg_entries; /* [a] registered ranges */
+	_Atomic uint64_t pg_begun; /* [a] (un)registrations begun, ... */
+	_Atomic uint64_t pg_done; /* [a] ... and ended: see check.c */
+	_Atomic uint64_t pg_no_frames; /* [a] accesses refused */
+	_Atomic uint64_t pg_barren; /* [a] fp_head when all was found pinned
+				 * down: see evict_frames() */
+	struct lock pg_lock;	/* rank LOCK_PAGER; guards replacement and the
+				 * table of maps */
+	uint32_t pg_hand;	/* [L] the clock's */
+	uint64_t pg_scanned;	/* [L] frames the hand passed */
+	uint64_t pg_reactivated; /* [L] of them spared */
+	struct counts pg_retired; /* [L] of the maps destroyed */
+	uint32_t pg_maps_high;	/* [L] the highest number ever given */
+	struct vmpager_map *pg_maps[MAPS_MAX + 1]; /* [L] by number, from 1; an
+				 * entry lasts while a claim on a page does */
+};
+
+#define COMMIT_STRICT ((uint64_t)1)
+#define COMMIT_PAGE ((uint64_t)2)
+
+/* pager.c: memory for the pager's own use, zero and from mmap(2) only. */
+void *pager_mmap(size_t len, int flags);	/* NULL: ENOMEM */
+void pager_munmap(void *mem, size_t len);	/* NULL is ignored */
+/* Make the kernel provide the memory of a range now, zero; ENOMEM. */
+int pager_populate(char *mem, size_t len);
+void count_add(struct vmpager_map *mp, enum count kind);
+
+/* map.c */
+uint64_t map_owner(const struct vmpager_map *mp, uint64_t page);
+/* The pages [*firstp, *firstp + *countp) that [addr, addr + len) meets; EFAULT
+ * if it isn't inside the map.  len is not 0. */
+int map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
+    uint64_t *firstp, uint64_t *countp);
+bool map_registered(struct vmpager_map *mp, uint64_t first, uint64_t count);
+/* Has the chunk of entries that `page` is in ever been stored to? */
+bool map_chunk_used(const struct vmpager_map *mp, uint64_t page);
+void map_count_sum(const struct vmpager_map *mp, struct counts *c);
+/* Claim: from exactly `pte` to `state`.  The claimant alone may change it. */
+bool pte_claim(pte_t *ptep, uint64_t pte, enum pte_state state);
+/* End a claim: leave `pte` (its shared bits are kept), and wake who waits. */
+void pte_settle(pte_t *ptep, uint64_t pte);
+/* Wait until the entry is no longer as `pte`: that is BUSY, or pinned. */
+void pte_wait(pte_t *ptep, uint64_t pte);
+/* Take back a pin. */
+void pte_unpin(pte_t *ptep);
+
+/* frame.c */
+int frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve);
+void frame_pool_fini(struct frame_pool *fp);
+/* Take a frame, leaving at least `keep` (count the reserve in); NO_FRAME. */
+uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
+void frame_put(struct frame_pool *fp, uint32_t frame);
+uint32_t frame_free_count(const struct frame_pool *fp);	/* without reserve */
+/* Sleep until there may be a free frame, at most to *deadline, which is set
+ * when 0.  False: it has passed. */
+bool frame_wait(struct frame_pool *fp, uint64_t *deadline);
+
+static inline uint32_t
+frame_total(const struct frame_pool *fp)
+{
+	return (fp->fp_bound + fp->fp_reserve);
+}
+
+static inline char *
+frame_bytes(const struct frame_pool *fp, uint32_t frame)
+{
+	return (fp->fp_bytes + ((size_t)frame << PAGE_SHIFT));
+}
+
+/* swap.c */
+int swap_init(struct swap *sw, const char *path, uint64_t bytes);
+void swap_fini(struct swap *sw);
+uint32_t swap_alloc(struct swap *sw);	/* NO_SLOT: full */
+void swap_free(struct swap *sw, uint32_t slot);
+bool swap_taken(struct swap *sw, uint32_t slot);
+/* Write pages to consecutive slots, stamped as owners[i]'s; 0 or EIO. */
+int swap_write(struct swap *sw, uint32_t first, unsigned int count,
+    char *const bytes[], const uint64_t owners[]);
+/* Read one back; EIO: unreadable, or not the page (generation) that it ought
+ * to be, or not its bytes. */
+int swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
+    char *bytes);
+/* The generation of what a slot holds, as page table entries have it. */
+uint32_t swap_gen(const struct swap *sw, uint32_t slot);
+
+/* evict.c */
+enum evict_verdict evict_claim(struct vmpager *pg, uint32_t frame,
+    struct evict *ev) REQUIRES(pg->pg_lock);
+/* Evict up to ev_want pages; fills in the rest of *ev. */
+void evict_frames(struct vmpager *pg, struct evict *ev);
+
+/* fault.c: see there. */
+
+#endif /* PAGER_IMPL_H */

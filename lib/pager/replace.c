@@ -1,0 +1,72 @@
+/*
+ * replace.c - which page to evict: the clock.
+ *
+ * The frames stand in a circle, and a hand goes around.  A page that has been
+ * accessed since the hand last passed (PTE_REF) is spared, and loses its mark;
+ * the first without one goes.  A page that comes in stands just behind the
+ * hand and without a mark, so it has a whole turn to be accessed once more: a
+ * scan that touches every page once doesn't drive out what is in use.
+ * (F. Corbato, "A Paging Experiment with the Multics System", 1968.)
+ *
+ * Costs: a step is two loads, of the frame's descriptor and the page's entry.
+ * One turn suffices unless marks were cleared; two always do.  When one page
+ * has been found the others of a batch are looked for only a little further,
+ * so that a fault doesn't go round the clock to fill it.
+ */
+#include "config.h"
+
+#include "pager/pager_impl.h"
+
+/* Steps between two looks at whether others want the lock. */
+#define CLOCK_SLICE 1024u
+
+/* Steps for each page wanted, once there is one. */
+#define CLOCK_REACH 16u
+
+static uint32_t
+clock_advance(struct vmpager *pg, uint32_t total) REQUIRES(pg->pg_lock)
+{
+	uint32_t frame = pg->pg_hand;
+
+	pg->pg_hand = frame + 1 < total ? frame + 1 : 0;
+	pg->pg_scanned++;
+	return (frame);
+}
+
+static void
+clock_select(struct vmpager *pg, struct evict *ev) REQUIRES(pg->pg_lock)
+{
+	uint32_t total = frame_total(&pg->pg_pool);
+	uint64_t steps = 0, limit = total, reach = CLOCK_REACH * ev->ev_want;
+	bool spared = false;
+
+	while (ev->ev_count < ev->ev_want && steps < limit) {
+		switch (evict_claim(pg, clock_advance(pg, total), ev)) {
+		case EVICT_TAKEN:
+			if (ev->ev_count == 1 && limit - steps > reach)
+				limit = steps + reach;
+			break;
+		case EVICT_SPARED:
+			pg->pg_reactivated++;
+			/* Marks went: a second turn may find what the first
+			 * spared.  What it spares has been used just now. */
+			if (steps >= total)
+				ev->ev_transient = true;
+			else if (!spared && ev->ev_count == 0)
+				limit = 2 * (uint64_t)total;
+			spared = true;
+			break;
+		case EVICT_NOT:
+			break;
+		}
+		if (++steps % CLOCK_SLICE == 0) {
+			lock_release(&pg->pg_lock);
+			lock_acquire(&pg->pg_lock);
+		}
+	}
+}
+
+const struct replace replace_clock = {
+	.rp_name = "clock",
+	.rp_select = clock_select,
+};
