@@ -23,4 +23,11 @@ declared "$top_srcdir/lib/include/vmem.h" >"$work/vmem.h"
 grep -oE '^\.F[no] vmem_[a-z_]+' "$top_srcdir/doc/vmem.3" |
     sed 's/^.F[no] //' | sort -u >"$work/vmem.3"
 same "$work/vmem.h" "$work/vmem.3" "vmem.3 and vmem.h differ"
+
+# doc/locking.md draws the order of lock.h.
+sed -n 's/^.\(LOCK_[A-Z_]*\) = \([1-9][0-9]*\),\{0,1\}.*/\1 \2/p' \
+    "$top_srcdir/lib/util/lock.h" >"$work/lock.h"
+sed -n 's/^ *\(LOCK_[A-Z_]*\)  *\([0-9][0-9]*\) .*/\1 \2/p' \
+    "$top_srcdir/doc/locking.md" >"$work/locking.md"
+same "$work/lock.h" "$work/locking.md" "the order of locks differs"
 finish
