@@ -311,9 +311,15 @@ VMEM_EXPORT void vmem_set_limit(vmem_t *vm, vmem_size_t limit);
 /*
  * vmem_set_meta: from now on boundary tags and hash tables live in `meta`,
  * whose addresses must be memory: commit(arg, addr, size) makes a range of it
- * usable and zero (0 or ENOMEM), decommit gives the frames back.  To be called
- * once, before other threads use the library, after the arenas below `meta`
- * have been made with VM_BOOTSTRAP.  EBUSY: too late or twice.
+ * usable and zero (0 or ENOMEM), decommit gives the frames back; both may run
+ * with the tag pool's lock held, and must not call vmem_*().  meta has a span
+ * already (its size is given to vmem_create(), or it is vmem_add()ed): up to
+ * half of its largest free segment is for tags, 32 bytes for each segment that
+ * the process will ever hold at once; the rest serves hash tables and arenas.
+ * To be called once, before other threads use the library, after the arenas
+ * below `meta` and itself have been made with VM_BOOTSTRAP; neither is ever
+ * destroyed.  EBUSY: too late (another arena was made), or twice.  ENOMEM: the
+ * span is smaller than 2 MiB, or commit failed.
  */
 VMEM_EXPORT int vmem_set_meta(vmem_t *meta,
     int (*commit)(void *arg, vmem_addr_t addr, vmem_size_t size),

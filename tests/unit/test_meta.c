@@ -1,0 +1,214 @@
+/*
+ * Goal: the bootstrap of a system that has no other memory: static tags, a
+ * root arena, a meta arena over it, the switch, and growth from there on; when
+ * that memory runs out, allocations fail cleanly and frees go on.
+ * Method: a reservation of its own as the machine's memory, whose commits are
+ * counted and can be refused; a process for each test, since the switch is
+ * made once in a process's life.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vmem.h>
+
+/* In a child, where cmocka's assertions would go on with the next test. */
+#define CHECK(cond)                                                          \
+	do {                                                                 \
+		if (!(cond)) {                                               \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,   \
+			    #cond);                                          \
+			_exit(1);                                            \
+		}                                                            \
+	} while (0)
+
+#define MIB (UINT64_C(1) << 20)
+#define PAGE 4096u
+
+struct machine {
+	uint64_t base, size;
+	uint64_t committed, limit;
+	vmem_t *root, *meta;
+};
+
+static int
+commit(void *arg, vmem_addr_t addr, vmem_size_t size)
+{
+	struct machine *mc = arg;
+
+	CHECK(addr >= mc->base && addr + size <= mc->base + mc->size);
+	if (mc->committed + size > mc->limit)
+		return (ENOMEM);
+	mc->committed += size;
+	return (0);
+}
+
+static void
+decommit(void *arg, vmem_addr_t addr, vmem_size_t size)
+{
+	struct machine *mc = arg;
+
+	CHECK(mc->committed >= size);
+	mc->committed -= size;
+	(void)madvise((void *)(uintptr_t)addr, size, MADV_DONTNEED);
+}
+
+static void
+machine_start(struct machine *mc, uint64_t limit)
+{
+	vmem_addr_t at;
+	void *base;
+
+	*mc = (struct machine) { .size = 1024 * MIB, .limit = limit };
+	base = mmap(NULL, mc->size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(base != MAP_FAILED);
+	mc->base = (uintptr_t)base;
+	mc->root = vmem_create("root", mc->base, mc->size, PAGE, NULL, NULL,
+	    NULL, 0, VM_NOSLEEP | VM_BOOTSTRAP);
+	CHECK(NULL != mc->root);
+	CHECK(vmem_xalloc(mc->root, 256 * MIB, 2 * MIB, 0, 0, 0,
+		  VMEM_ADDR_MAX, VM_NOSLEEP, &at) == 0);
+	mc->meta = vmem_create("meta", at, 256 * MIB, PAGE, NULL, NULL, NULL, 0,
+	    VM_NOSLEEP | VM_BOOTSTRAP);
+	CHECK(NULL != mc->meta);
+	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == 0);
+	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == EBUSY);
+}
+
+static void
+machine_check(const struct machine *mc)
+{
+	CHECK(vmem_check(mc->root) == 0);
+	CHECK(vmem_check(mc->meta) == 0);
+}
+
+/* A process of its own, which ends with 1 if a CHECK fails. */
+static void
+in_child(void (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fn();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void
+grow_and_shrink(void)
+{
+	enum { MANY = 300000 };
+	vmem_addr_t *a = malloc(MANY * sizeof(*a));
+	struct vmem_meta_stat ms;
+	struct machine mc;
+	uint64_t grown;
+	vmem_t *vm;
+
+	machine_start(&mc, 1024 * MIB);
+	vm = vmem_create("many", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
+	    0, VM_NOSLEEP);
+	CHECK(NULL != vm);
+	for (unsigned int i = 0; i < MANY; i++)
+		CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[i]) == 0);
+	CHECK(vmem_check(vm) == 0);
+	machine_check(&mc);
+	vmem_meta_stat(&ms);
+	CHECK(ms.ms_tags_total >= MANY);
+	CHECK(mc.committed >= ms.ms_tag_bytes);
+	grown = mc.committed;
+	for (unsigned int i = 0; i < MANY; i++)
+		vmem_free(vm, a[i], PAGE);
+	vmem_destroy(vm);
+	machine_check(&mc);
+	/* Memory goes back after a mass free. */
+	CHECK(mc.committed < grown / 4);
+	free(a);
+}
+
+static void
+test_grow_and_shrink(void **state)
+{
+	(void)state;
+	in_child(grow_and_shrink);
+}
+
+/* With memory for a few blocks only: refused when it ends, and all is well
+ * once something is freed; frees never fail. */
+static void
+run_out(void)
+{
+	enum { MANY = 200000 };
+	vmem_addr_t *a = malloc(MANY * sizeof(*a)), at, hole;
+	unsigned int n = 0;
+	struct machine mc;
+	vmem_t *vm;
+
+	machine_start(&mc, 2 * MIB);
+	vm = vmem_create("short", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
+	    0, VM_NOSLEEP);
+	CHECK(NULL != vm);
+	while (n < MANY && vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[n]) == 0)
+		n++;
+	CHECK(n > 1000 && n < MANY);
+	CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &at) == ENOMEM);
+	CHECK(NULL == vmem_create("no", 0, PAGE, PAGE, NULL, NULL, NULL, 0,
+	    VM_NOSLEEP));
+	CHECK(vmem_check(vm) == 0);
+	machine_check(&mc);
+	/* Every second one: as many free segments as there can be, with next
+	 * to no memory for the index by address. */
+	for (unsigned int i = 0; i < n; i += 2)
+		vmem_free(vm, a[i], PAGE);
+	CHECK(vmem_check(vm) == 0);
+	/* No tag came back by that, but by these, which join. */
+	CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &at) == ENOMEM);
+	for (unsigned int i = 1; i < 32; i += 2)
+		vmem_free(vm, a[i], PAGE);
+	hole = a[n / 2 & ~1u];
+	CHECK(vmem_xalloc(vm, PAGE, 0, 0, 0, hole, hole + PAGE - 1, VM_NOSLEEP,
+		  &at) == 0);
+	CHECK(at == hole);
+	vmem_xfree(vm, at, PAGE);
+	for (unsigned int i = 33; i < n; i += 2)
+		vmem_free(vm, a[i], PAGE);
+	CHECK(vmem_size(vm, VMEM_MAXFREE) == UINT64_C(1) << 44);
+	CHECK(vmem_check(vm) == 0);
+	vmem_destroy(vm);
+	machine_check(&mc);
+	free(a);
+}
+
+static void
+test_run_out(void **state)
+{
+	(void)state;
+	in_child(run_out);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_grow_and_shrink),
+		cmocka_unit_test(test_run_out),
+	};
+
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
