@@ -4,11 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 
 cd "$top_srcdir"
-if git rev-parse --git-dir >/dev/null 2>&1; then
-	git ls-files >"$work/files"
-else
-	find . -type f ! -path './build*' >"$work/files"
-fi
+[ -e .git ] || skip "not a repository"
+command -v git >/dev/null || skip "no git"
+git -c safe.directory='*' ls-files >"$work/files"
 # Put together here, so that this file doesn't find itself.
 slash=/
 pattern="(^|[^A-Za-z0-9_.\$}-])${slash}(work|home|root|Users|tmp/[a-z])${slash}[A-Za-z0-9]"
