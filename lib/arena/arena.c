@@ -514,21 +514,19 @@ arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 
 /* ---- freeing ------------------------------------------------------------ */
 
-/* The tag of exactly that allocation; anything else is misuse. */
-uint32_t
-arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
+/* Where exactly that allocation is; anything else is misuse. */
+void
+arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
+    struct hashplace *hp)
 {
-	uint32_t tag = hash_find(vm, addr);
-
-	if (tag == TAG_NIL)
+	if (!hash_find(vm, addr, hp))
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): no "
 		    "allocation starts there (expected one: freed twice, "
 		    "or never allocated?)", who, vm->vm_name, addr, size);
-	if (TAG(tag)->bt_size != size)
+	if (TAG(hp->hp_tag)->bt_size != size)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong "
 		    "size (expected %" PRIu64 ")", who, vm->vm_name, addr,
-		    size, TAG(tag)->bt_size);
-	return (tag);
+		    size, TAG(hp->hp_tag)->bt_size);
 }
 
 /* Join an allocated segment, out of the hash already, with free neighbours;
@@ -561,20 +559,22 @@ coalesce(struct vmem *vm, uint32_t tag)
 	return (tag);
 }
 
-static void
-put_tag(struct vmem *vm, uint32_t tag, bool *releasep, uint64_t *addrp,
+/* Free an allocated segment; true: a span is to be released, which one. */
+static bool
+put_place(struct vmem *vm, const struct hashplace *hp, uint64_t *spanp,
     uint64_t *sizep)
 {
+	uint32_t tag = hp->hp_tag;
 	uint64_t size = TAG(tag)->bt_size;
 
 	__builtin_prefetch(TAG(TAG(tag)->bt_prev));
 	__builtin_prefetch(TAG(TAG(tag)->bt_next));
-	hash_remove(vm, tag);
+	hash_remove(vm, hp);
 	tag = coalesce(vm, tag);
 	vm->vm_inuse -= size;
 	vm->vm_generation++;
 	vm->vm_freed++;
-	*releasep = span_detach(vm, tag, addrp, sizep);
+	return (span_detach(vm, tag, spanp, sizep));
 }
 
 /* Free without serving who waits; `cached`: out of a quantum cache. */
@@ -582,17 +582,17 @@ static void
 put(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
     const char *who)
 {
+	struct hashplace hp;
 	uint64_t span, span_size;
-	uint32_t tag;
 	bool release;
 
 	arena_enter_free(vm);
-	tag = arena_hash_get(vm, addr, size, who);
-	if (!cached && (TAG(tag)->bt_flags & TAG_CACHED) != 0)
+	arena_hash_get(vm, addr, size, who, &hp);
+	if (!cached && (TAG(hp.hp_tag)->bt_flags & TAG_CACHED) != 0)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): freed "
 		    "already (expected an allocated range)", who, vm->vm_name,
 		    addr, size);
-	put_tag(vm, tag, &release, &span, &span_size);
+	release = put_place(vm, &hp, &span, &span_size);
 	vm->vm_frees++;
 	arena_leave(vm);
 	if (release)
@@ -776,18 +776,67 @@ vmem_xalloc_addr(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
 	return (error);
 }
 
+/* Make two allocations of one, parted at addr inside it: the upper part gets a
+ * tag and a place in the hash.  ENOMEM: there is no place. */
+static int
+split_busy(struct vmem *vm, uint32_t tag, uint64_t addr)
+{
+	uint64_t lower = addr - TAG(tag)->bt_start;
+	uint32_t upper = segment_make(
+	    vm, tag, addr, TAG(tag)->bt_size - lower, TAG_BUSY);
+	int error = hash_insert(vm, upper);
+
+	if (error != 0)
+		segment_drop(vm, upper);
+	else
+		TAG(tag)->bt_size = lower;
+	return (error);
+}
+
+/* Undo that. */
+static void
+join_busy(struct vmem *vm, uint32_t tag)
+{
+	uint32_t upper = TAG(tag)->bt_next;
+	struct hashplace hp;
+
+	VERIFY(hash_find(vm, TAG(upper)->bt_start, &hp));
+	hash_remove(vm, &hp);
+	TAG(tag)->bt_size += TAG(upper)->bt_size;
+	segment_drop(vm, upper);
+}
+
+/* Part [addr, last] from the allocation that it lies in; its start is then
+ * addr.  ENOMEM: nothing has changed. */
+static int
+split_out(struct vmem *vm, uint32_t tag, uint64_t addr, uint64_t last)
+{
+	bool above = tag_last(TAG(tag)) != last;
+	int error = 0;
+
+	if (above)
+		error = split_busy(vm, tag, last + 1);
+	if (error == 0 && TAG(tag)->bt_start != addr) {
+		error = split_busy(vm, tag, addr);
+		if (error != 0 && above)
+			join_busy(vm, tag);
+	}
+	return (error);
+}
+
 int
 vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 {
-	uint64_t mask = vm->vm_quantum - 1, span, span_size, start, total, last;
-	uint32_t busy, part;
-	bool release;
+	uint64_t last = addr + (size - 1), span, span_size;
+	struct hashplace hp;
+	bool release = false;
+	uint32_t busy;
 	int error;
 
 	flags_check(vm, flags, "vmem_xfree_part");
-	if (size == 0 || ((addr | size) & mask) != 0 || addr + (size - 1) < addr)
+	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
+	    last < addr)
 		return (EINVAL);
-	last = addr + (size - 1);
 	error = arena_enter(vm);
 	if (error != 0)
 		return (error);
@@ -797,49 +846,18 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 		vmem_panic("vmem_xfree_part(\"%s\", 0x%" PRIx64 ", %" PRIu64
 		    "): expected a range inside one allocation", vm->vm_name,
 		    addr, size);
-	start = TAG(busy)->bt_start;
-	total = TAG(busy)->bt_size;
-	part = busy;
-	if (start + total - 1 != last) {
-		/* What stays above has a tag, and a place in the hash. */
-		part = segment_make(
-		    vm, busy, last + 1, start + (total - 1) - last, TAG_BUSY);
-		error = hash_insert(vm, part);
-		if (error != 0) {
-			segment_drop(vm, part);
-			arena_leave(vm);
-			return (error);
-		}
-		total = last - start + 1;
-		TAG(busy)->bt_size = total;
-		part = busy;
+	error = split_out(vm, busy, addr, last);
+	if (error == 0) {
+		arena_hash_get(vm, addr, size, "vmem_xfree_part", &hp);
+		release = put_place(vm, &hp, &span, &span_size);
+		vm->vm_frees++;
 	}
-	if (start != addr) {
-		part = segment_make(vm, busy, addr, size, TAG_BUSY);
-		error = hash_insert(vm, part);
-		if (error != 0) {
-			segment_drop(vm, part);
-			/* Undo the first: it is the next in the list. */
-			if (TAG(TAG(busy)->bt_next)->bt_start == last + 1 &&
-			    TAG(busy)->bt_start + total - 1 == last) {
-				uint32_t up = TAG(busy)->bt_next;
-
-				hash_remove(vm, up);
-				TAG(busy)->bt_size += TAG(up)->bt_size;
-				segment_drop(vm, up);
-			}
-			arena_leave(vm);
-			return (error);
-		}
-		TAG(busy)->bt_size = addr - start;
-	}
-	put_tag(vm, part, &release, &span, &span_size);
-	vm->vm_frees++;
 	arena_leave(vm);
 	if (release)
 		vm->vm_release(vm->vm_source, span, span_size);
-	wait_serve_tree(vm);
-	return (0);
+	if (error == 0)
+		wait_serve_tree(vm);
+	return (error);
 }
 
 void

@@ -168,9 +168,19 @@ const char *fl_check(struct vmem *vm);
 
 /* ---- allocated segments (hash.c) --------------------------------------- */
 
+struct hashline;
+
 struct hashtable {
-	uint32_t *ht_slots;	/* ht_buckets * HT_LINE */
-	uint64_t ht_buckets;
+	struct hashline *ht_line;
+	uint64_t ht_lines;
+};
+
+/* An entry found: valid until the next insertion or removal. */
+struct hashplace {
+	struct hashtable *hp_table;
+	uint64_t hp_home, hp_line;
+	unsigned int hp_slot;
+	uint32_t hp_tag;
 };
 
 struct hash {
@@ -184,8 +194,8 @@ struct hash {
 int hash_init(struct vmem *vm);
 void hash_fini(struct vmem *vm);
 int hash_insert(struct vmem *vm, uint32_t tag);
-void hash_remove(struct vmem *vm, uint32_t tag);
-uint32_t hash_find(struct vmem *vm, uint64_t start);
+bool hash_find(struct vmem *vm, uint64_t start, struct hashplace *hp);
+void hash_remove(struct vmem *vm, const struct hashplace *hp);
 bool hash_wants_resize(const struct vmem *vm);
 void hash_resize(struct vmem *vm);   /* no lock held */
 void hash_step(struct vmem *vm);
@@ -292,8 +302,8 @@ uint32_t tag_take(struct vmem *vm);
 void tag_give(struct vmem *vm, uint32_t index);
 void list_insert_after(uint32_t at, uint32_t tag);
 void list_remove(uint32_t tag);
-uint32_t arena_hash_get(
-    struct vmem *vm, uint64_t addr, uint64_t size, const char *who);
+void arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size,
+    const char *who, struct hashplace *hp);
 
 /* span.c */
 int span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,

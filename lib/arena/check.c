@@ -27,6 +27,7 @@ static const char *
 check_tag(struct vmem *vm, uint32_t t, struct tally *sum)
 {
 	const struct tag *bt = TAG(t), *prev = TAG(bt->bt_prev);
+	struct hashplace hp;
 
 	sum->tags++;
 	if (prev->bt_next != t)
@@ -58,7 +59,7 @@ check_tag(struct vmem *vm, uint32_t t, struct tally *sum)
 		return ("a segment has no known type");
 	sum->inuse += bt->bt_size;
 	sum->busy_count++;
-	return (hash_find(vm, bt->bt_start) == t ?
+	return (hash_find(vm, bt->bt_start, &hp) && hp.hp_tag == t ?
 		NULL :
 		"an allocated segment isn't in the hash table");
 }

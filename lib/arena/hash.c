@@ -1,16 +1,19 @@
 /*
  * hash.c - allocated segments by their start.
  *
- * A table of cache lines.  A line has 15 slots and a count; a slot is the
- * index of a tag (28 bits) and four more bits of the hash, so that the tag
- * itself, a random access, is looked at once for 16 slots that might match.
+ * A table of cache lines.  A line has 12 slots, each the index of a tag (28
+ * bits) and four bits of the hash, and for each slot a byte of the hash more:
+ * one comparison of 16 bytes finds the candidates, and eleven bits of the hash
+ * agree by chance once in 2048, so that of tags, which are random accesses,
+ * only the right one is looked at.
+ *
  * An entry whose home line is full goes to the next one with room, and every
  * line that it passed over counts it: a search ends at a line that nobody has
  * passed.  So removal leaves no tombstones.
  *
  * Lines are found by multiplication (hash * lines >> 32), which takes any
- * number of them and keeps the order of hashes.  Hence growing by a third,
- * memory follows need (5.3 bytes an entry when full, 7.1 just grown); and
+ * number of them and keeps the order of hashes.  Hence growing by a quarter,
+ * memory follows need (6.7 bytes an entry when full, 8.3 just grown); and
  * growing in steps: each insertion empties two home lines of the old table into
  * the new, in order, so that one comparison tells where a key is looked for.
  * An operation takes a bounded number of steps however large the table is.
@@ -27,25 +30,35 @@
 #include <errno.h>
 #include <string.h>
 
-#define LINE 16u		 /* uint32_t's: one cache line */
-#define SLOTS (LINE - 1)
-#define PASSED SLOTS		 /* where a line counts who passed it */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define SLOTS 12u
 #define LINES_MIN 64u		 /* a page */
 /*
- * Grow above 12/15 full, to 3/4 of that; shrink below a quarter.  At 13/15 runs
- * of full lines were seen that are longer than 64, for while a table grows,
- * its part yet to be emptied fills further: by 1/24, at two lines a step.
+ * Grow above 80 % full, by a quarter; shrink below a quarter full.  While a
+ * table grows, its part yet to be emptied fills further, by 1/20 at two lines a
+ * step; at 87 % runs of full lines were seen that are longer than 64.
  */
-#define FULL 12u
-#define LOAD_GROW(lines) ((lines) * FULL)
+#define LOAD_GROW(lines) ((lines) * SLOTS / 5 * 4)
+#define LOAD_SHRINK(lines) ((lines) * SLOTS / 4)
+#define LINES_FOR(count) ((count) / SLOTS * 5 / 4 * 5 / 4 + LINES_MIN)
 #define STEP_LINES 2u
-#define LOAD_SHRINK(lines) ((lines) * 4)
 /* Insertions look this far for room; beyond, the table counts as full. */
 #define PROBE_MAX 256u
+
+struct hashline {
+	uint8_t hl_byte[SLOTS];	/* of the hash, never 0; 0: a free slot */
+	uint32_t hl_passed;	/* entries that passed over this line */
+	uint32_t hl_slot[SLOTS]; /* index of the tag, and four bits on top */
+};
+_Static_assert(sizeof(struct hashline) == 64, "a line is a cache line");
 
 struct key {
 	uint32_t home;	/* selects the line */
 	uint32_t check; /* the four bits, in place */
+	uint8_t byte;
 };
 
 static struct key
@@ -55,32 +68,46 @@ key_of(const struct vmem *vm, uint64_t start)
 
 	h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93u;
 	return ((struct key) { .home = (uint32_t)(h >> 32),
-	    .check = (uint32_t)h & ~TAG_INDEX_MASK });
+	    .check = (uint32_t)h & ~TAG_INDEX_MASK,
+	    .byte = (uint8_t)(h | 1) });
 }
 
 static uint64_t
 line_of(const struct hashtable *ht, uint32_t home)
 {
-	return ((uint64_t)home * ht->ht_buckets >> 32);
-}
-
-static uint32_t *
-line_ptr(const struct hashtable *ht, uint64_t line)
-{
-	return (&ht->ht_slots[line * LINE]);
+	return ((uint64_t)home * ht->ht_lines >> 32);
 }
 
 static uint64_t
 line_next(const struct hashtable *ht, uint64_t line)
 {
-	return (line + 1 == ht->ht_buckets ? 0 : line + 1);
+	return (line + 1 == ht->ht_lines ? 0 : line + 1);
+}
+
+/* A bit for each slot whose byte is that one. */
+static unsigned int
+slots_with(const struct hashline *hl, uint8_t byte)
+{
+#ifdef __SSE2__
+	/* Sixteen bytes are the twelve and hl_passed, which is masked out. */
+	__m128i bytes = _mm_load_si128((const __m128i *)(const void *)hl);
+	__m128i same = _mm_cmpeq_epi8(bytes, _mm_set1_epi8((char)byte));
+
+	return ((unsigned int)_mm_movemask_epi8(same) & ((1u << SLOTS) - 1));
+#else
+	unsigned int bits = 0;
+
+	for (unsigned int i = 0; i < SLOTS; i++)
+		bits |= (unsigned int)(hl->hl_byte[i] == byte) << i;
+	return (bits);
+#endif
 }
 
 /* Is the key looked for in the old table still? */
 static struct hashtable *
 table_for(struct hash *hs, struct key key)
 {
-	if (hs->hs_old.ht_slots != NULL &&
+	if (__builtin_expect(hs->hs_old.ht_line != NULL, 0) &&
 	    line_of(&hs->hs_old, key.home) >= hs->hs_moved)
 		return (&hs->hs_old);
 	return (&hs->hs_now);
@@ -90,16 +117,17 @@ static int
 table_insert(struct hashtable *ht, struct key key, uint32_t tag)
 {
 	uint64_t home = line_of(ht, key.home), line = home;
-	uint32_t *lp;
 
 	for (unsigned int probe = 0; probe < PROBE_MAX; probe++) {
-		lp = line_ptr(ht, line);
-		for (unsigned int i = 0; i < SLOTS; i++) {
-			if (lp[i] != TAG_NIL)
-				continue;
-			lp[i] = tag | key.check;
+		struct hashline *hl = &ht->ht_line[line];
+		unsigned int empty = slots_with(hl, 0), i;
+
+		if (empty != 0) {
+			i = (unsigned int)__builtin_ctz(empty);
+			hl->hl_byte[i] = key.byte;
+			hl->hl_slot[i] = tag | key.check;
 			for (; home != line; home = line_next(ht, home))
-				line_ptr(ht, home)[PASSED]++;
+				ht->ht_line[home].hl_passed++;
 			return (0);
 		}
 		line = line_next(ht, line);
@@ -107,53 +135,60 @@ table_insert(struct hashtable *ht, struct key key, uint32_t tag)
 	return (ENOMEM);
 }
 
-/* The slot of the entry that starts at `start`, or NULL. */
-static uint32_t *
+/* Where the entry that starts at `start` is; false: nowhere. */
+static bool
 table_find(struct hashtable *ht, struct key key, uint64_t start,
-    uint64_t *linep)
+    struct hashplace *hp)
 {
 	uint64_t line = line_of(ht, key.home);
-	uint32_t *lp;
 
-	for (uint64_t n = 0; n < ht->ht_buckets; n++) {
-		lp = line_ptr(ht, line);
-		for (unsigned int i = 0; i < SLOTS; i++) {
-			if ((lp[i] & ~TAG_INDEX_MASK) != key.check ||
-			    (lp[i] & TAG_INDEX_MASK) == TAG_NIL)
+	for (uint64_t n = 0; n < ht->ht_lines; n++) {
+		const struct hashline *hl = &ht->ht_line[line];
+		unsigned int bits = slots_with(hl, key.byte);
+
+		for (; bits != 0; bits &= bits - 1) {
+			unsigned int i = (unsigned int)__builtin_ctz(bits);
+			uint32_t tag = hl->hl_slot[i] & TAG_INDEX_MASK;
+
+			if ((hl->hl_slot[i] ^ key.check) >> TAG_INDEX_BITS != 0 ||
+			    TAG(tag)->bt_start != start)
 				continue;
-			if (TAG(lp[i] & TAG_INDEX_MASK)->bt_start == start) {
-				*linep = line;
-				return (&lp[i]);
-			}
+			*hp = (struct hashplace) { .hp_table = ht,
+				.hp_home = line_of(ht, key.home),
+				.hp_line = line, .hp_slot = i, .hp_tag = tag };
+			return (true);
 		}
-		if (lp[PASSED] == 0)
+		if (hl->hl_passed == 0)
 			break;
 		line = line_next(ht, line);
 	}
-	return (NULL);
+	return (false);
 }
 
 static void
-table_remove(struct hashtable *ht, struct key key, uint32_t *slot,
-    uint64_t line)
+table_remove(const struct hashplace *hp)
 {
-	*slot = TAG_NIL;
-	for (uint64_t home = line_of(ht, key.home); home != line;
+	struct hashtable *ht = hp->hp_table;
+	struct hashline *hl = &ht->ht_line[hp->hp_line];
+
+	hl->hl_byte[hp->hp_slot] = 0;
+	hl->hl_slot[hp->hp_slot] = TAG_NIL;
+	for (uint64_t home = hp->hp_home; home != hp->hp_line;
 	     home = line_next(ht, home))
-		line_ptr(ht, home)[PASSED]--;
+		ht->ht_line[home].hl_passed--;
 }
 
 static size_t
 table_bytes(uint64_t lines)
 {
-	return (lines * LINE * sizeof(uint32_t));
+	return (lines * sizeof(struct hashline));
 }
 
 static void
 table_free(struct hashtable *ht)
 {
-	if (ht->ht_slots != NULL)
-		meta_free(ht->ht_slots, table_bytes(ht->ht_buckets));
+	if (ht->ht_line != NULL)
+		meta_free(ht->ht_line, table_bytes(ht->ht_lines));
 	*ht = (struct hashtable) { NULL, 0 };
 }
 
@@ -162,10 +197,10 @@ hash_init(struct vmem *vm)
 {
 	struct hashtable *ht = &vm->vm_hash.hs_now;
 
-	ht->ht_slots = meta_alloc(table_bytes(LINES_MIN));
-	if (ht->ht_slots == NULL)
+	ht->ht_line = meta_alloc(table_bytes(LINES_MIN));
+	if (ht->ht_line == NULL)
 		return (ENOMEM);
-	ht->ht_buckets = LINES_MIN;
+	ht->ht_lines = LINES_MIN;
 	return (0);
 }
 
@@ -187,24 +222,27 @@ move_line(struct vmem *vm, uint64_t home)
 	uint64_t line = home;
 	bool passed;
 
-	for (uint64_t n = 0; n < old->ht_buckets; n++) {
-		uint32_t *lp = line_ptr(old, line);
+	for (uint64_t n = 0; n < old->ht_lines; n++) {
+		struct hashline *hl = &old->ht_line[line];
+		unsigned int used = ~slots_with(hl, 0) & ((1u << SLOTS) - 1);
 
-		passed = lp[PASSED] != 0;
-		for (unsigned int i = 0; i < SLOTS; i++)
-			__builtin_prefetch(TAG(lp[i] & TAG_INDEX_MASK));
-		for (unsigned int i = 0; i < SLOTS; i++) {
-			uint32_t tag = lp[i] & TAG_INDEX_MASK;
-			struct key key;
+		passed = hl->hl_passed != 0;
+		for (unsigned int bits = used; bits != 0; bits &= bits - 1)
+			__builtin_prefetch(
+			    TAG(hl->hl_slot[__builtin_ctz(bits)] &
+				TAG_INDEX_MASK));
+		for (; used != 0; used &= used - 1) {
+			unsigned int i = (unsigned int)__builtin_ctz(used);
+			uint32_t tag = hl->hl_slot[i] & TAG_INDEX_MASK;
+			struct key key = key_of(vm, TAG(tag)->bt_start);
+			struct hashplace hp = { .hp_table = old,
+				.hp_home = home, .hp_line = line, .hp_slot = i };
 
-			if (tag == TAG_NIL)
-				continue;
-			key = key_of(vm, TAG(tag)->bt_start);
 			if (line_of(old, key.home) != home)
 				continue;
 			if (table_insert(&vm->vm_hash.hs_now, key, tag) != 0)
 				return (ENOMEM);
-			table_remove(old, key, &lp[i], line);
+			table_remove(&hp);
 		}
 		if (!passed)
 			break;
@@ -219,10 +257,10 @@ hash_step(struct vmem *vm)
 {
 	struct hash *hs = &vm->vm_hash;
 
-	if (hs->hs_old.ht_slots == NULL)
+	if (hs->hs_old.ht_line == NULL)
 		return;
 	for (unsigned int i = 0; i < STEP_LINES &&
-	     hs->hs_moved < hs->hs_old.ht_buckets; i++) {
+	     hs->hs_moved < hs->hs_old.ht_lines; i++) {
 		if (move_line(vm, hs->hs_moved) != 0)
 			break;
 		hs->hs_moved++;
@@ -245,31 +283,22 @@ hash_insert(struct vmem *vm, uint32_t tag)
 	return (error);
 }
 
-void
-hash_remove(struct vmem *vm, uint32_t tag)
-{
-	struct hash *hs = &vm->vm_hash;
-	struct key key = key_of(vm, TAG(tag)->bt_start);
-	struct hashtable *ht = table_for(hs, key);
-	uint64_t line = 0;
-	uint32_t *slot = table_find(ht, key, TAG(tag)->bt_start, &line);
-
-	VERIFY(slot != NULL);
-	table_remove(ht, key, slot, line);
-	hs->hs_count--;
-	hash_step(vm);
-}
-
-/* The tag of the allocated segment that starts there, or TAG_NIL. */
-uint32_t
-hash_find(struct vmem *vm, uint64_t start)
+/* Where the allocated segment that starts there is; false: there is none. */
+bool
+hash_find(struct vmem *vm, uint64_t start, struct hashplace *hp)
 {
 	struct key key = key_of(vm, start);
-	uint64_t line;
-	uint32_t *slot =
-	    table_find(table_for(&vm->vm_hash, key), key, start, &line);
 
-	return (slot == NULL ? TAG_NIL : *slot & TAG_INDEX_MASK);
+	return (table_find(table_for(&vm->vm_hash, key), key, start, hp));
+}
+
+/* Nothing has been inserted or removed since hp was found. */
+void
+hash_remove(struct vmem *vm, const struct hashplace *hp)
+{
+	table_remove(hp);
+	vm->vm_hash.hs_count--;
+	hash_step(vm);
 }
 
 bool
@@ -277,11 +306,11 @@ hash_wants_resize(const struct vmem *vm)
 {
 	const struct hash *hs = &vm->vm_hash;
 
-	if (hs->hs_old.ht_slots != NULL)
-		return (hs->hs_moved == hs->hs_old.ht_buckets);
-	return (hs->hs_wanted || hs->hs_count > LOAD_GROW(hs->hs_now.ht_buckets) ||
-	    (hs->hs_now.ht_buckets > 4 * LINES_MIN &&
-		hs->hs_count < LOAD_SHRINK(hs->hs_now.ht_buckets)));
+	if (hs->hs_old.ht_line != NULL)
+		return (hs->hs_moved == hs->hs_old.ht_lines);
+	return (hs->hs_wanted || hs->hs_count > LOAD_GROW(hs->hs_now.ht_lines) ||
+	    (hs->hs_now.ht_lines > 4 * LINES_MIN &&
+		hs->hs_count < LOAD_SHRINK(hs->hs_now.ht_lines)));
 }
 
 /*
@@ -295,22 +324,22 @@ hash_resize(struct vmem *vm)
 	struct hashtable spare = { NULL, 0 }, done = { NULL, 0 };
 
 	lock_acquire(&vm->vm_lock);
-	if (hs->hs_old.ht_slots != NULL) {
-		if (hs->hs_moved == hs->hs_old.ht_buckets) {
+	if (hs->hs_old.ht_line != NULL) {
+		if (hs->hs_moved == hs->hs_old.ht_lines) {
 			done = hs->hs_old;
 			hs->hs_old = (struct hashtable) { NULL, 0 };
 		}
 	} else if (hash_wants_resize(vm))
-		spare.ht_buckets = hs->hs_count / FULL * 4 / 3 + LINES_MIN;
+		spare.ht_lines = LINES_FOR(hs->hs_count);
 	hs->hs_wanted = false;
 	lock_release(&vm->vm_lock);
 
-	if (spare.ht_buckets != 0)
-		spare.ht_slots = meta_alloc(table_bytes(spare.ht_buckets));
-	if (spare.ht_slots != NULL) {
+	if (spare.ht_lines != 0)
+		spare.ht_line = meta_alloc(table_bytes(spare.ht_lines));
+	if (spare.ht_line != NULL) {
 		lock_acquire(&vm->vm_lock);
-		if (hs->hs_old.ht_slots == NULL &&
-		    spare.ht_buckets != hs->hs_now.ht_buckets) {
+		if (hs->hs_old.ht_line == NULL &&
+		    spare.ht_lines != hs->hs_now.ht_lines) {
 			hs->hs_old = hs->hs_now;
 			hs->hs_now = spare;
 			hs->hs_moved = 0;
@@ -326,5 +355,5 @@ uint64_t
 hash_bytes(const struct vmem *vm)
 {
 	return (table_bytes(
-	    vm->vm_hash.hs_now.ht_buckets + vm->vm_hash.hs_old.ht_buckets));
+	    vm->vm_hash.hs_now.ht_lines + vm->vm_hash.hs_old.ht_lines));
 }

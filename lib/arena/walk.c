@@ -25,10 +25,11 @@
 uint32_t
 arena_seek(struct vmem *vm, uint64_t addr)
 {
-	uint32_t t = hash_find(vm, addr), free = TAG_NIL;
+	uint32_t t, free = TAG_NIL;
+	struct hashplace hp;
 
-	if (t != TAG_NIL)
-		return (t);
+	if (hash_find(vm, addr, &hp))
+		return (hp.hp_tag);
 	t = addrtree_last(&vm->vm_spantree, addr, 0);
 	if (t == TAG_NIL)
 		t = vm->vm_head;

@@ -335,16 +335,18 @@ static void
 mark(struct qcache *qc, vmem_addr_t addr, bool cached, const char *who)
 {
 	struct vmem *vm = qc->qc_vm;
-	uint32_t tag;
+	struct hashplace hp;
+	struct tag *bt;
 
 	lock_acquire(&vm->vm_lock);
-	tag = arena_hash_get(vm, addr, qc->qc_size, who);
-	if (((TAG(tag)->bt_flags & TAG_CACHED) != 0) == cached)
+	arena_hash_get(vm, addr, qc->qc_size, who, &hp);
+	bt = TAG(hp.hp_tag);
+	if (((bt->bt_flags & TAG_CACHED) != 0) == cached)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): %s", who,
 		    vm->vm_name, addr, qc->qc_size, cached ?
 			"freed already (expected an allocated range)" :
 			"handed out already (expected a cached range)");
-	TAG(tag)->bt_flags = cached ? TAG_CACHED : 0;
+	bt->bt_flags = cached ? TAG_CACHED : 0;
 	lock_release(&vm->vm_lock);
 }
 
