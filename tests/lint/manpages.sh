@@ -8,20 +8,35 @@ for page in "$top_srcdir"/doc/*.[1358]; do
 	mandoc -Tlint -W warning "$page" || fail "$page"
 done
 
-# options PROGRAM PAGE: long options of the help that the page doesn't have.
-options()
+# undocumented PAGE: of the long options on standard input, those that the page
+# doesn't have.
+undocumented()
 {
-	"$1" --help 2>&1 | grep -oE -- '--[a-z][a-z-]+' | sort -u |
+	grep -oE -- '--(\[no-\])?[a-z][a-z-]+' | sed 's/^--//; s/^\[no-\]//' |
+	    sort -u |
 	while read -r option; do
-		grep -qE -- "Fl -${option#--}( |\$)" "$2" ||
-			echo "$option"
+		grep -qE -- "(Fl|\|) -$option( |\$)" "$1" || echo "--$option"
 	done
 }
 
-options "$top_builddir/daemon/vmemd" "$top_srcdir/doc/vmemd.8" \
-    >"$work/undocumented"
-[ ! -s "$work/undocumented" ] || {
+"$top_builddir/daemon/vmemd" --help >"$work/help"
+undocumented "$top_srcdir/doc/vmemd.8" <"$work/help" >"$work/vmemd"
+[ ! -s "$work/vmemd" ] || {
 	fail "options of vmemd --help that vmemd.8 doesn't have:"
-	cat "$work/undocumented"
+	cat "$work/vmemd"
+}
+
+vmemctl=$top_builddir/client/vmemctl
+"$vmemctl" help | sed -n 's/^  \([a-z][a-z ]*[a-z]\)   *[a-z].*/\1/p' \
+    >"$work/commands"
+[ "$(wc -l <"$work/commands")" -gt 30 ] || fail "which commands has vmemctl?"
+while read -r command; do
+	# shellcheck disable=SC2086  # "arena list" is two words
+	"$vmemctl" help $command | grep '^  -' || :
+done <"$work/commands" | undocumented "$top_srcdir/doc/vmemctl.1" \
+    >"$work/vmemctl"
+[ ! -s "$work/vmemctl" ] || {
+	fail "options of vmemctl that vmemctl.1 doesn't have:"
+	cat "$work/vmemctl"
 }
 finish
