@@ -56,8 +56,19 @@ args_option_name(const struct proto_param *pp, char *buf, size_t size)
 const char *
 args_placeholder(const struct proto_param *pp)
 {
+	static const struct {
+		const char *name, *placeholder;
+	} strings[] = {
+		{ "arena", "NAME" }, { "source", "NAME" }, { "name", "NAME" },
+		{ "svg", "FILE" }, { "png", "FILE" }, { "file", "FILE" },
+	};
+
 	switch (pp->pp_type) {
 	case PT_STRING:
+		for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]);
+		     i++)
+			if (strcmp(strings[i].name, pp->pp_name) == 0)
+				return (strings[i].placeholder);
 		return ("TEXT");
 	case PT_BOOL:
 		return ("");
@@ -342,7 +353,7 @@ option_row(const struct command *cm, const char *name, size_t len, bool *offp)
 	return (NULL);
 }
 
-/* -k of "k=keep_going" */
+/* -k of "k=keep-going" */
 static const struct proto_param *
 short_row(const struct command *cm, char letter)
 {

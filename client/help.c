@@ -99,7 +99,7 @@ is_positional(const struct proto_param *pp)
 }
 
 static void
-put_usage(FILE *f, const struct command *cm, const struct proto_param *pp)
+put_usage(FILE *f, const struct proto_param *pp)
 {
 	bool addresses = false;
 
@@ -115,7 +115,6 @@ put_usage(FILE *f, const struct command *cm, const struct proto_param *pp)
 		if ((pp->pp_flags & PP_STDIN) != 0)
 			(void)fputs(" < DATA", f);
 	}
-	(void)cm;
 }
 
 /* The default in a command line's spelling; `keep` is the other way round. */
@@ -149,7 +148,7 @@ put_option(FILE *f, const struct command *cm, const struct proto_param *pp)
 		(void)snprintf(left, sizeof(left), "--%s %s", name,
 		    args_placeholder(pp));
 	}
-	if (cm->cm_shorts != NULL && strcmp(cm->cm_shorts + 2, pp->pp_name) == 0)
+	if (cm->cm_shorts != NULL && strcmp(cm->cm_shorts + 2, name) == 0)
 		(void)snprintf(left + strlen(left), sizeof(left) - strlen(left),
 		    ", -%c", cm->cm_shorts[0]);
 	(void)snprintf(text, sizeof(text), "%s%s%s%s%s%s%s", pp->pp_help,
@@ -182,15 +181,17 @@ help_command(FILE *f, const struct command *cm)
 	const struct proto_method *pm = cm->cm_method;
 	bool options = cm->cm_params->pp_name != NULL ||
 	    cm->cm_own->pp_name != NULL;
+	char about[512];
 
 	(void)fprintf(f, "usage: vmemctl %s", cm->cm_name);
-	put_usage(f, cm, cm->cm_params);
-	put_usage(f, cm, cm->cm_own);
-	(void)fprintf(f, "%s\n\n%s", options ? " [OPTION...]" : "",
-	    cm->cm_summary);
-	if (pm != NULL)
-		(void)fprintf(f, "; result: %s", pm->pm_result);
-	(void)fputs(".\n", f);
+	put_usage(f, cm->cm_params);
+	put_usage(f, cm->cm_own);
+	(void)fprintf(f, "%s\n\n", options ? " [OPTION...]" : "");
+	(void)snprintf(about, sizeof(about), "%c%s.%s%s%s",
+	    toupper((unsigned char)cm->cm_summary[0]), cm->cm_summary + 1,
+	    pm != NULL ? " Result: " : "", pm != NULL ? pm->pm_result : "",
+	    pm != NULL ? "." : "");
+	put_wrapped(f, about, 0);
 	if (pm != NULL && (pm->pm_flags & PM_ADMIN) != 0)
 		(void)fputs("For root and the daemon's user only.\n", f);
 	if (cm->cm_run == NULL || (pm != NULL &&

@@ -108,7 +108,7 @@ cmd_help(struct ctl *ct, const struct command *cm, struct args *ar)
 OWN(own_call, "call", "call any method with params as JSON", call_params, NULL,
     "  vmemctl call alloc '{\"size\":\"64K\",\"keep\":true}'\n", cmd_call);
 OWN(own_run, "run", "run a script: one command a line", run_params,
-    "k=keep_going",
+    "k=keep-going",
     "A command stands as it would after vmemctl, quoted as in sh; # begins a\n"
     "comment. What reads is sent ahead of the replies before it; with -k, so\n"
     "is everything. Without -k the first error ends the script.\n\n"
