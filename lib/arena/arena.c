@@ -72,7 +72,7 @@ static bool
 stock_suffices(const struct vmem *vm)
 {
 	return (vm->vm_ntags >= TAGS_PER_OP && vm->vm_nnodes >= NODES_PER_OP &&
-	    !hash_wants_resize(vm));
+	    !hash_wants_resize(&vm->vm_hash));
 }
 
 /*
@@ -106,7 +106,7 @@ void
 arena_enter_free(struct vmem *vm)
 {
 	lock_acquire(&vm->vm_lock);
-	if (vm->vm_nnodes >= NODES_PER_OP && !hash_wants_resize(vm))
+	if (vm->vm_nnodes >= NODES_PER_OP && !hash_wants_resize(&vm->vm_hash))
 		return;
 	lock_release(&vm->vm_lock);
 	(void)tags_refill(vm);
@@ -156,7 +156,7 @@ segment_make(struct vmem *vm, uint32_t after, uint64_t start, uint64_t size,
 	bt->bt_start = start;
 	bt->bt_size = size;
 	bt->bt_type = type & 15;
-	bt->bt_flags = 0;
+	bt->bt_state = 0;
 	list_insert_after(after, tag);
 	return (tag);
 }
@@ -391,7 +391,7 @@ carve(struct vmem *vm, uint32_t t, uint64_t addr, uint64_t size)
 		}
 	}
 	TAG(busy)->bt_type = TAG_BUSY;
-	TAG(busy)->bt_flags = 0;
+	TAG(busy)->bt_state = 0;
 	vm->vm_inuse += size;
 	vm->vm_generation++;
 	return (0);
@@ -514,19 +514,31 @@ arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 
 /* ---- freeing ------------------------------------------------------------ */
 
+static void __attribute__((__noreturn__, __cold__, __noinline__))
+misfreed(const struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
+    const struct tag *bt)
+{
+	if (bt == NULL)
+		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): no "
+		    "allocation starts there (expected one: freed twice, "
+		    "or never allocated?)", who, vm->vm_name, addr, size);
+	if (bt->bt_size != size)
+		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong "
+		    "size (expected %" PRIu64 ")", who, vm->vm_name, addr,
+		    size, bt->bt_size);
+	vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): freed already "
+	    "(expected an allocated range)", who, vm->vm_name, addr, size);
+}
+
 /* Where exactly that allocation is; anything else is misuse. */
 void
 arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
     struct hashplace *hp)
 {
 	if (!hash_find(vm, addr, hp))
-		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): no "
-		    "allocation starts there (expected one: freed twice, "
-		    "or never allocated?)", who, vm->vm_name, addr, size);
+		misfreed(vm, addr, size, who, NULL);
 	if (TAG(hp->hp_tag)->bt_size != size)
-		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong "
-		    "size (expected %" PRIu64 ")", who, vm->vm_name, addr,
-		    size, TAG(hp->hp_tag)->bt_size);
+		misfreed(vm, addr, size, who, TAG(hp->hp_tag));
 }
 
 /* Join an allocated segment, out of the hash already, with free neighbours;
@@ -574,7 +586,8 @@ put_place(struct vmem *vm, const struct hashplace *hp, uint64_t *spanp,
 	vm->vm_inuse -= size;
 	vm->vm_generation++;
 	vm->vm_freed++;
-	return (span_detach(vm, tag, spanp, sizep));
+	return (TAG(TAG(tag)->bt_prev)->bt_type == TAG_SPAN_IMPORTED &&
+	    span_detach(vm, tag, spanp, sizep));
 }
 
 /* Free without serving who waits; `cached`: out of a quantum cache. */
@@ -588,10 +601,8 @@ put(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
 
 	arena_enter_free(vm);
 	arena_hash_get(vm, addr, size, who, &hp);
-	if (!cached && (TAG(hp.hp_tag)->bt_flags & TAG_CACHED) != 0)
-		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): freed "
-		    "already (expected an allocated range)", who, vm->vm_name,
-		    addr, size);
+	if (!cached && TAG(hp.hp_tag)->bt_state == TAG_CACHED)
+		misfreed(vm, addr, size, who, TAG(hp.hp_tag));
 	release = put_place(vm, &hp, &span, &span_size);
 	vm->vm_frees++;
 	arena_leave(vm);
@@ -698,8 +709,7 @@ alloc_plain(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 {
 	struct qcache *qc;
 	struct fit ft;
-	int error = fit_init(
-	    vm, &ft, size, 0, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX, flags);
+	int error = fit_init_plain(vm, &ft, size, flags);
 
 	if (error != 0)
 		return (error);

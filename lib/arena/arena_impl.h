@@ -36,22 +36,23 @@ enum tag_type {
 	TAG_HEAD	  /* before the first span, after the last segment */
 };
 
-/* bt_flags of a free segment. */
+/* bt_state of a free segment. */
+#define TAG_UNINDEXED 0u
 #define TAG_INDEXED 1u /* its address is in vm_freetree */
-#define TAG_PENDING 2u /* ... or will be: it is in vm_pending[slot] */
-/* bt_flags of a busy one. */
-#define TAG_CACHED 4u /* free, but held by a quantum cache (VM_CHECK) */
+#define TAG_PENDING 2u /* ... or will be: it is in fl_pending[slot] */
+/* bt_state of an allocated one: 0, or */
+#define TAG_CACHED 3u /* free, but held by a quantum cache (VM_CHECK) */
 
 struct tag {
 	uint64_t bt_start;
 	uint64_t bt_size;
 	uint32_t bt_prev : TAG_INDEX_BITS, /* neighbours by address */
 	    bt_type : 4;
-	uint32_t bt_next : TAG_INDEX_BITS, bt_flags : 4;
+	uint32_t bt_next : TAG_INDEX_BITS, bt_state : 2, bt_slot_hi : 2;
 	uint32_t bt_link : TAG_INDEX_BITS, /* free: next in the bin, or left */
 	    bt_slot_lo : 4;
 	uint32_t bt_back : TAG_INDEX_BITS, /* free: previous, or right */
-	    bt_slot_hi : 2, bt_balance : 2;
+	    bt_slot_mid : 2, bt_balance : 2;
 };
 _Static_assert(sizeof(struct tag) == 32, "two tags to a cache line");
 
@@ -142,8 +143,8 @@ const char *sizetree_check(uint32_t root, uint64_t *countp);
  */
 #define FL_EXACT 4096u
 #define FL_WORDS (FL_EXACT / 64)
-/* Insertions into the address tree that are put off: bt_slot has 6 bits. */
-#define FL_PENDING 64u
+/* Insertions into the address tree that are put off: the slot has 8 bits. */
+#define FL_PENDING 256u
 
 struct freelist {
 	uint64_t fl_summary;		 /* bit w: fl_bits[w] isn't 0 */
@@ -188,7 +189,8 @@ struct hash {
 	struct hashtable hs_old;  /* being emptied into hs_now, or none */
 	uint64_t hs_moved;	  /* home buckets of hs_old emptied so far */
 	uint64_t hs_count;	  /* entries */
-	bool hs_wanted;		  /* a resize failed or waits for memory */
+	uint64_t hs_grow_above;	  /* counts beyond which to resize */
+	uint64_t hs_shrink_below;
 };
 
 int hash_init(struct vmem *vm);
@@ -196,10 +198,16 @@ void hash_fini(struct vmem *vm);
 int hash_insert(struct vmem *vm, uint32_t tag);
 bool hash_find(struct vmem *vm, uint64_t start, struct hashplace *hp);
 void hash_remove(struct vmem *vm, const struct hashplace *hp);
-bool hash_wants_resize(const struct vmem *vm);
 void hash_resize(struct vmem *vm);   /* no lock held */
 void hash_step(struct vmem *vm);
 uint64_t hash_bytes(const struct vmem *vm);
+
+static inline bool
+hash_wants_resize(const struct hash *hs)
+{
+	return (hs->hs_count > hs->hs_grow_above ||
+	    hs->hs_count < hs->hs_shrink_below);
+}
 
 /* ---- constraints (fit.c) ----------------------------------------------- */
 

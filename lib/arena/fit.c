@@ -23,6 +23,24 @@ is_pow2(uint64_t x)
 	return (x != 0 && (x & (x - 1)) == 0);
 }
 
+/* A request for a size alone. */
+static inline int
+fit_init_plain(
+    const struct vmem *vm, struct fit *ft, uint64_t size, vm_flag_t flags)
+{
+	uint64_t mask = vm->vm_quantum - 1;
+
+	if (size - 1 >= UINT64_MAX - mask) /* 0 as well */
+		return (EINVAL);
+	*ft = (struct fit) { .ft_size = (size + mask) & ~mask,
+		.ft_quantum = vm->vm_quantum,
+		.ft_align = vm->vm_quantum,
+		.ft_max = VMEM_ADDR_MAX,
+		.ft_policy = VM_POLICY(vm, flags),
+		.ft_plain = true };
+	return (0);
+}
+
 int
 fit_init(const struct vmem *vm, struct fit *ft, uint64_t size, uint64_t align,
     uint64_t phase, uint64_t nocross, uint64_t minaddr, uint64_t maxaddr,
@@ -30,6 +48,8 @@ fit_init(const struct vmem *vm, struct fit *ft, uint64_t size, uint64_t align,
 {
 	uint64_t mask = vm->vm_quantum - 1;
 
+	if ((align | phase | nocross | minaddr) == 0 && ~maxaddr == 0)
+		return (fit_init_plain(vm, ft, size, flags));
 	if (size == 0 || size > UINT64_MAX - mask)
 		return (EINVAL);
 	size = (size + mask) & ~mask;

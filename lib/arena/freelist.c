@@ -13,7 +13,7 @@
  *
  * By address.  addrtree.c finds what is asked by address.  Most allocations
  * never ask, and most free segments are reused soon, so indexing is put off:
- * a newly free segment goes into a ring of the 64 latest, and only who is
+ * a newly free segment goes into a ring of the 256 latest, and only who is
  * pushed out of the ring is inserted in the tree, one insertion an operation
  * at most.  A question by address first indexes what is in the ring.
  *
@@ -30,14 +30,16 @@
 static unsigned int
 slot_of(const struct tag *bt)
 {
-	return ((unsigned int)bt->bt_slot_hi << 4 | bt->bt_slot_lo);
+	return ((unsigned int)bt->bt_slot_hi << 6 |
+	    (unsigned int)bt->bt_slot_mid << 4 | bt->bt_slot_lo);
 }
 
 static void
 slot_set(struct tag *bt, unsigned int slot)
 {
 	bt->bt_slot_lo = slot & 15;
-	bt->bt_slot_hi = (slot >> 4) & 3;
+	bt->bt_slot_mid = (slot >> 4) & 3;
+	bt->bt_slot_hi = (slot >> 6) & 3;
 }
 
 /* ---- by size ------------------------------------------------------------ */
@@ -173,9 +175,9 @@ static void
 index_insert(struct vmem *vm, uint32_t tag)
 {
 	if (addrtree_insert(vm, &vm->vm_freetree, tag) == 0)
-		TAG(tag)->bt_flags = TAG_INDEXED;
+		TAG(tag)->bt_state = TAG_INDEXED;
 	else {
-		TAG(tag)->bt_flags = 0;
+		TAG(tag)->bt_state = TAG_UNINDEXED;
 		vm->vm_free.fl_unindexed++;
 	}
 }
@@ -192,7 +194,7 @@ pending_insert(struct vmem *vm, uint32_t tag)
 	fl->fl_pending[slot] = tag;
 	fl->fl_hand = (slot + 1) % FL_PENDING;
 	slot_set(TAG(tag), slot);
-	TAG(tag)->bt_flags = TAG_PENDING;
+	TAG(tag)->bt_state = TAG_PENDING;
 }
 
 static void
@@ -200,13 +202,13 @@ index_remove(struct vmem *vm, uint32_t tag)
 {
 	struct tag *bt = TAG(tag);
 
-	if ((bt->bt_flags & TAG_PENDING) != 0)
+	if (bt->bt_state == TAG_PENDING)
 		vm->vm_free.fl_pending[slot_of(bt)] = TAG_NIL;
-	else if ((bt->bt_flags & TAG_INDEXED) != 0)
+	else if (bt->bt_state == TAG_INDEXED)
 		addrtree_remove(vm, &vm->vm_freetree, bt->bt_start);
 	else
 		vm->vm_free.fl_unindexed--;
-	bt->bt_flags = 0;
+	bt->bt_state = TAG_UNINDEXED;
 }
 
 /* Index those that had no nodes, by walking the list of segments. */
@@ -217,11 +219,12 @@ index_strays(struct vmem *vm)
 
 	for (; vm->vm_free.fl_unindexed > 0; t = TAG(t)->bt_next) {
 		VERIFY(t != vm->vm_head);
-		if (TAG(t)->bt_type != TAG_FREE || TAG(t)->bt_flags != 0)
+		if (TAG(t)->bt_type != TAG_FREE ||
+		    TAG(t)->bt_state != TAG_UNINDEXED)
 			continue;
 		vm->vm_free.fl_unindexed--;
 		index_insert(vm, t);
-		if (TAG(t)->bt_flags == 0)
+		if (TAG(t)->bt_state == TAG_UNINDEXED)
 			return (ENOMEM);
 	}
 	return (0);
@@ -244,7 +247,7 @@ fl_index_all(struct vmem *vm)
 		if (addrtree_insert(vm, &vm->vm_freetree, tag) != 0)
 			return (ENOMEM);
 		fl->fl_pending[i] = TAG_NIL;
-		TAG(tag)->bt_flags = TAG_INDEXED;
+		TAG(tag)->bt_state = TAG_INDEXED;
 	}
 	return (fl->fl_unindexed > 0 ? index_strays(vm) : 0);
 }
@@ -275,7 +278,7 @@ fl_change(struct vmem *vm, uint32_t tag, uint64_t start, uint64_t size)
 	struct tag *bt = TAG(tag);
 
 	bin_remove(vm, tag);
-	if ((bt->bt_flags & TAG_INDEXED) != 0)
+	if (bt->bt_state == TAG_INDEXED)
 		addrtree_change(&vm->vm_freetree, bt->bt_start, start, size);
 	bt->bt_start = start;
 	bt->bt_size = size;
@@ -318,7 +321,7 @@ fl_check(struct vmem *vm)
 			continue;
 		pending++;
 		if (TAG(t)->bt_type != TAG_FREE ||
-		    TAG(t)->bt_flags != TAG_PENDING || slot_of(TAG(t)) != i)
+		    TAG(t)->bt_state != TAG_PENDING || slot_of(TAG(t)) != i)
 			return ("the ring of pending segments is wrong");
 	}
 	if (pending + fl->fl_unindexed + vm->vm_freetree.at_count !=

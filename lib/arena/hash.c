@@ -192,6 +192,24 @@ table_free(struct hashtable *ht)
 	*ht = (struct hashtable) { NULL, 0 };
 }
 
+/* When to call hash_resize() next: at any count, once the old table is empty. */
+static void
+thresholds_set(struct hash *hs)
+{
+	uint64_t lines = hs->hs_now.ht_lines;
+
+	if (hs->hs_old.ht_line != NULL) {
+		hs->hs_grow_above = hs->hs_moved < hs->hs_old.ht_lines ?
+		    UINT64_MAX : 0;
+		hs->hs_shrink_below =
+		    hs->hs_moved < hs->hs_old.ht_lines ? 0 : UINT64_MAX;
+	} else {
+		hs->hs_grow_above = LOAD_GROW(lines);
+		hs->hs_shrink_below =
+		    lines > 4 * LINES_MIN ? LOAD_SHRINK(lines) : 0;
+	}
+}
+
 int
 hash_init(struct vmem *vm)
 {
@@ -201,6 +219,7 @@ hash_init(struct vmem *vm)
 	if (ht->ht_line == NULL)
 		return (ENOMEM);
 	ht->ht_lines = LINES_MIN;
+	thresholds_set(&vm->vm_hash);
 	return (0);
 }
 
@@ -252,19 +271,26 @@ move_line(struct vmem *vm, uint64_t home)
 }
 
 /* One step of a resize under way. */
-void
-hash_step(struct vmem *vm)
+static void
+step(struct vmem *vm)
 {
 	struct hash *hs = &vm->vm_hash;
 
-	if (hs->hs_old.ht_line == NULL)
-		return;
 	for (unsigned int i = 0; i < STEP_LINES &&
 	     hs->hs_moved < hs->hs_old.ht_lines; i++) {
 		if (move_line(vm, hs->hs_moved) != 0)
 			break;
 		hs->hs_moved++;
 	}
+	if (hs->hs_moved == hs->hs_old.ht_lines)
+		thresholds_set(hs);
+}
+
+void
+hash_step(struct vmem *vm)
+{
+	if (__builtin_expect(vm->vm_hash.hs_old.ht_line != NULL, 0))
+		step(vm);
 }
 
 int
@@ -278,8 +304,8 @@ hash_insert(struct vmem *vm, uint32_t tag)
 	error = table_insert(table_for(hs, key), key, tag);
 	if (error == 0)
 		hs->hs_count++;
-	else
-		hs->hs_wanted = true;
+	else if (hs->hs_old.ht_line == NULL)
+		hs->hs_grow_above = 0; /* the next operation tries to grow */
 	return (error);
 }
 
@@ -301,18 +327,6 @@ hash_remove(struct vmem *vm, const struct hashplace *hp)
 	hash_step(vm);
 }
 
-bool
-hash_wants_resize(const struct vmem *vm)
-{
-	const struct hash *hs = &vm->vm_hash;
-
-	if (hs->hs_old.ht_line != NULL)
-		return (hs->hs_moved == hs->hs_old.ht_lines);
-	return (hs->hs_wanted || hs->hs_count > LOAD_GROW(hs->hs_now.ht_lines) ||
-	    (hs->hs_now.ht_lines > 4 * LINES_MIN &&
-		hs->hs_count < LOAD_SHRINK(hs->hs_now.ht_lines)));
-}
-
 /*
  * Start a resize, or end one: called without locks, for memory is had and
  * given back here.  What was true may have changed once the lock is held.
@@ -329,9 +343,9 @@ hash_resize(struct vmem *vm)
 			done = hs->hs_old;
 			hs->hs_old = (struct hashtable) { NULL, 0 };
 		}
-	} else if (hash_wants_resize(vm))
+	} else if (hash_wants_resize(hs))
 		spare.ht_lines = LINES_FOR(hs->hs_count);
-	hs->hs_wanted = false;
+	thresholds_set(hs);
 	lock_release(&vm->vm_lock);
 
 	if (spare.ht_lines != 0)
@@ -344,6 +358,7 @@ hash_resize(struct vmem *vm)
 			hs->hs_now = spare;
 			hs->hs_moved = 0;
 			spare = (struct hashtable) { NULL, 0 };
+			thresholds_set(hs);
 		}
 		lock_release(&vm->vm_lock);
 	}

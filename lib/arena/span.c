@@ -69,7 +69,7 @@ span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
 	TAG(span)->bt_start = TAG(seg)->bt_start = addr;
 	TAG(span)->bt_size = TAG(seg)->bt_size = size;
 	TAG(span)->bt_type = type & 15;
-	TAG(span)->bt_flags = TAG(seg)->bt_flags = 0;
+	TAG(span)->bt_state = TAG(seg)->bt_state = 0;
 	TAG(seg)->bt_type = TAG_FREE;
 	error = addrtree_insert(vm, &vm->vm_spantree, span);
 	if (error != 0) {
@@ -113,16 +113,15 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	return (error);
 }
 
-/* Take an imported span that has become one free segment out of the arena;
- * the caller releases it, without the lock. */
+/* The free segment after an imported span's tag: if it is all of the span, take
+ * that out of the arena; the caller releases it, without the lock. */
 bool
 span_detach(struct vmem *vm, uint32_t freetag, uint64_t *addrp,
     uint64_t *sizep)
 {
 	uint32_t span = TAG(freetag)->bt_prev;
 
-	if (TAG(span)->bt_type != TAG_SPAN_IMPORTED ||
-	    TAG(span)->bt_size != TAG(freetag)->bt_size)
+	if (TAG(span)->bt_size != TAG(freetag)->bt_size)
 		return (false);
 	*addrp = TAG(span)->bt_start;
 	*sizep = TAG(span)->bt_size;
@@ -268,7 +267,8 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (error == 0) {
 		vm->vm_imports++;
 		error = arena_take(vm, ft, addrp);
-		if (error != 0 && !span_detach(vm, seg, &span, &size)) {
+		if (error != 0 && (vm->vm_release == NULL ||
+				      !span_detach(vm, seg, &span, &size))) {
 			arena_leave(vm);
 			return (error);
 		}

@@ -341,12 +341,12 @@ mark(struct qcache *qc, vmem_addr_t addr, bool cached, const char *who)
 	lock_acquire(&vm->vm_lock);
 	arena_hash_get(vm, addr, qc->qc_size, who, &hp);
 	bt = TAG(hp.hp_tag);
-	if (((bt->bt_flags & TAG_CACHED) != 0) == cached)
+	if ((bt->bt_state == TAG_CACHED) == cached)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): %s", who,
 		    vm->vm_name, addr, qc->qc_size, cached ?
 			"freed already (expected an allocated range)" :
 			"handed out already (expected a cached range)");
-	bt->bt_flags = cached ? TAG_CACHED : 0;
+	bt->bt_state = cached ? TAG_CACHED : 0;
 	lock_release(&vm->vm_lock);
 }
 

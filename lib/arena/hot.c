@@ -1,0 +1,12 @@
+/*
+ * hot.c - the way of an allocation and of a free, in one translation unit.
+ *
+ * Each idea has its file; but an operation that takes a hundred cycles can't
+ * afford twenty calls, so the compiler is shown these whole.
+ */
+#include "arena/fit.c"
+#include "arena/sizetree.c"
+#include "arena/addrtree.c"
+#include "arena/freelist.c"
+#include "arena/hash.c"
+#include "arena/arena.c"
