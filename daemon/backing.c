@@ -1,0 +1,108 @@
+/*
+ * backing.c - see backing.h.
+ *
+ * One mapping of --va-size, made once, is all the address space there is:
+ * readable and writable, private, not reserved, so that it costs nothing until
+ * touched and a range is populated or emptied by madvise(2) alone, never by a
+ * mapping of its own (those are bounded by vm.max_map_count).
+ */
+#include "config.h"
+
+#include "daemon/backing.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static int
+reserve(struct backing *bk, const struct settings *se, char *why)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *hint = NULL, *base;
+
+	if (se->se_va_base != 0) {
+		hint = (void *)(uintptr_t)se->se_va_base;
+		flags |= MAP_FIXED_NOREPLACE;
+	}
+	base = mmap(hint, se->se_va_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (base != MAP_FAILED && hint != NULL && base != hint) {
+		/* A kernel before 4.17 takes the flag for a mere hint. */
+		(void)munmap(base, se->se_va_size);
+		base = MAP_FAILED;
+		errno = EEXIST;
+	}
+	if (base == MAP_FAILED) {
+		int error = errno;
+
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "can't reserve --va-size of %llu bytes%s: %s",
+		    (unsigned long long)se->se_va_size,
+		    hint != NULL ? " at --va-base" : "", strerror(error));
+		return (error);
+	}
+	/* A child of a fork must not see it, nor a core file hold it. */
+	(void)madvise(base, se->se_va_size, MADV_DONTFORK);
+	(void)madvise(base, se->se_va_size, MADV_DONTDUMP);
+	bk->bk_base = (vmem_addr_t)(uintptr_t)base;
+	bk->bk_size = se->se_va_size;
+	return (0);
+}
+
+static int
+make_pager(struct backing *bk, const struct settings *se, char *why)
+{
+	const struct vmpager_config config = {
+		.pc_frames_bytes = se->se_frames,
+		.pc_swap_bytes = se->se_swap_size,
+		.pc_swap = se->se_swap,
+		.pc_mode = (enum vmpager_mode)se->se_fault_mode,
+		.pc_commit = (enum vmpager_commit)se->se_commit,
+	};
+	int error = vmpager_create(&config, &bk->bk_pager);
+
+	if (error == ENOTSUP)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "--fault-mode: not supported here or in this version");
+	else if (error != 0)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "can't have --frames of %llu bytes and --swap %s with "
+		    "--swap-size of %llu bytes: %s",
+		    (unsigned long long)se->se_frames,
+		    se->se_swap != NULL ? se->se_swap : "(a temporary file)",
+		    (unsigned long long)se->se_swap_size, strerror(error));
+	return (error);
+}
+
+int
+backing_init(struct backing *bk, const struct settings *se,
+    char why[SETTINGS_WHY_MAX])
+{
+	int error;
+
+	memset(bk, 0, sizeof(*bk));
+	error = reserve(bk, se, why);
+	if (error == 0)
+		error = make_pager(bk, se, why);
+	if (error != 0)
+		return (error);
+	error = vmpager_wired_create(se->se_wired, &bk->bk_wired);
+	if (error == 0)
+		error = vmpager_wired_create(se->se_wired, &bk->bk_meta);
+	if (error != 0)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "can't have --wired of %llu bytes: %s",
+		    (unsigned long long)se->se_wired, strerror(error));
+	return (error);
+}
+
+/* libvmem's tags live in the reservation, and outlive the arenas: it stays
+ * mapped until the process ends. */
+void
+backing_fini(struct backing *bk)
+{
+	vmpager_destroy(bk->bk_pager);
+	bk->bk_pager = NULL;
+	vmpager_wired_destroy(bk->bk_wired);
+	bk->bk_wired = NULL;
+}

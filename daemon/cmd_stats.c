@@ -1,0 +1,152 @@
+/*
+ * cmd_stats.c - stats.
+ *
+ * Put together arena by arena, in slices, in a buffer of its own; nothing is
+ * walked and no arena is stopped for it.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "daemon/counters.h"
+#include "daemon/request.h"
+#include "util/clock.h"
+
+struct stats_state {
+	struct arena *ss_at;		/* the arena written last, referenced */
+	struct buf ss_arenas;		/* "NAME":{…},… */
+	struct counters ss_total;
+	struct counters ss_one;
+};
+
+static void
+stats_fini(struct request *rq)
+{
+	struct stats_state *ss = rq->rq_state;
+
+	reg_arena_put(&rq->rq_daemon->dm_registry, ss->ss_at);
+	buf_fini(&ss->ss_arenas);
+	free(ss);
+}
+
+/* One method's latencies, of all workers. */
+static void
+write_methods(struct buf *b, struct daemon *dm)
+{
+	struct hist sum;
+
+	jw_kopen(b, "latency", '{');
+	for (size_t m = 0; m < proto_method_count; m++) {
+		hist_init(&sum);
+		for (unsigned int w = 0; w < dm->dm_worker_count; w++) {
+			struct hist copy, *hi = atomic_load_explicit(
+			    &dm->dm_workers[w]->wk_latency[m],
+			    memory_order_acquire);
+
+			if (hi == NULL)
+				continue;
+			hist_copy(&copy, hi);
+			hist_merge(&sum, &copy);
+		}
+		if (sum.hi_count == 0)
+			continue;
+		jw_key(b, proto_methods[m].pm_name);
+		hist_write(b, &sum);
+	}
+	jw_close(b, '}');
+}
+
+static void
+write_daemon(struct buf *b, struct daemon *dm)
+{
+	struct registry *rg = &dm->dm_registry;
+	struct client *cl;
+	uint64_t clients, allocs, requests = 0;
+
+	lock_acquire(&rg->rg_lock);
+	clients = rg->rg_client_count;
+	allocs = rg->rg_allocs;
+	TAILQ_FOREACH(cl, &rg->rg_clients, cl_link)
+		requests += atomic_load_explicit(
+		    &cl->cl_requests, memory_order_relaxed);
+	requests += rg->rg_requests_gone;
+	lock_release(&rg->rg_lock);
+	jw_kopen(b, "daemon", '{');
+	jw_ku64(b, "uptime_s",
+	    (clock_ns() - dm->dm_started_ns) / UINT64_C(1000000000));
+	jw_ku64(b, "threads", dm->dm_worker_count);
+	jw_ku64(b, "clients", clients);
+	jw_ku64(b, "requests", requests);
+	jw_ku64(b, "allocations", allocs);
+	jw_ku64(b, "wired_bytes", vmpager_wired_bytes(dm->dm_backing.bk_wired));
+	jw_ku64(b, "wired_limit_bytes", dm->dm_settings.se_wired);
+	jw_ku64(b, "meta_bytes", vmpager_wired_bytes(dm->dm_backing.bk_meta));
+	jw_kbool(b, "corrupt", daemon_corrupt(dm));
+	jw_kbool(b, "draining", daemon_draining(dm));
+	write_methods(b, dm);
+	jw_close(b, '}');
+}
+
+static enum step
+stats_all(struct request *rq)
+{
+	struct stats_state *ss = rq->rq_state;
+	struct daemon *dm = rq->rq_daemon;
+	struct buf *b;
+
+	while ((ss->ss_at = reg_arena_next(&dm->dm_registry, ss->ss_at)) !=
+	    NULL) {
+		counters_of(ss->ss_at, &ss->ss_one);
+		counters_add(&ss->ss_total, ss->ss_at, &ss->ss_one);
+		jw_kopen(&ss->ss_arenas, ss->ss_at->ar_name, '{');
+		counters_write(&ss->ss_arenas, &ss->ss_one);
+		jw_close(&ss->ss_arenas, '}');
+		if (request_slice_over(rq))
+			return (STEP_AGAIN);
+	}
+	vmpager_stat(dm->dm_backing.bk_pager, &ss->ss_total.co_pager);
+	b = reply_begin(rq);
+	jw_open(b, '{');
+	write_daemon(b, dm);
+	jw_kopen(b, "total", '{');
+	counters_write(b, &ss->ss_total);
+	jw_close(b, '}');
+	jw_kopen(b, "arenas", '{');
+	buf_append(b, ss->ss_arenas.b_data + ss->ss_arenas.b_start,
+	    buf_len(&ss->ss_arenas));
+	buf_append(b, "}}", 2);
+	return (STEP_DONE);
+}
+
+static enum step
+stats_one(struct request *rq)
+{
+	struct stats_state *ss = rq->rq_state;
+	struct buf *b;
+
+	ss->ss_at = request_arena(rq, ARG_ALL_ARENA);
+	if (ss->ss_at == NULL)
+		return (STEP_DONE);
+	counters_of(ss->ss_at, &ss->ss_one);
+	b = reply_begin(rq);
+	jw_open(b, '{');
+	jw_kstr(b, "arena", ss->ss_at->ar_name);
+	counters_write(b, &ss->ss_one);
+	jw_close(b, '}');
+	return (STEP_DONE);
+}
+
+enum step
+cmd_stats(struct request *rq)
+{
+	struct stats_state *ss = calloc(1, sizeof(*ss));
+
+	if (ss == NULL)
+		return (reply_fail(rq, PE_INTERNAL, NULL, "no memory"));
+	counters_clear(&ss->ss_total);
+	rq->rq_state = ss;
+	rq->rq_fini = stats_fini;
+	rq->rq_step =
+	    rq->rq_args[ARG_ALL_ARENA].pa_given ? stats_one : stats_all;
+	return (rq->rq_step(rq));
+}
