@@ -2,9 +2,10 @@
  * evict.c - eviction: from a frame that a policy points at to a free frame.
  *
  * A round has three parts.  Under pg_lock the policy offers frames, and those
- * that will do are claimed, each with the slot it will be written to.  Without
- * the lock, the dirty ones are written, neighbours in one call.  Then each is
- * settled and its frame goes to the free list.
+ * that will do are claimed, each with the slot it will be written to.  Then,
+ * without the lock, each is written if it is dirty, and settled, and its frame
+ * goes to the free list.  Batches take the lock less often, and let a page be
+ * fetched into the cache while the one before is summed.
  *
  * Pages that can't be written don't stop those that needn't be: a clean page
  * that has a slot is simply dropped for it, and a clean one without has never
@@ -130,54 +131,38 @@ victim_restore(struct vmpager *pg, const struct victim *vi)
 	pte_settle(&vi->vi_map->mp_ptes[vi->vi_page], vi->vi_pte);
 }
 
-/* How many victims from the first on are written by one call: dirty ones with
- * consecutive slots. */
-static unsigned int
-victim_run(const struct victim *vi, unsigned int count)
-{
-	unsigned int run = 0;
-
-	while (run < count && (vi[run].vi_pte & PTE_DIRTY) != 0 &&
-	    vi[run].vi_slot == vi[0].vi_slot + run)
-		run++;
-	return (run);
-}
-
 static int
-victims_write(struct vmpager *pg, const struct victim *vi, unsigned int count)
+victim_write(
+    struct vmpager *pg, const struct victim *vi, const struct victim *next)
 {
-	char *bytes[EVICT_BATCH];
-	uint64_t owners[EVICT_BATCH];
+	const char *ahead = NULL;
 
-	for (unsigned int i = 0; i < count; i++) {
-		bytes[i] = frame_bytes(&pg->pg_pool, vi[i].vi_frame);
-		owners[i] = map_owner(vi[i].vi_map, vi[i].vi_page);
-	}
-	return (swap_write(&pg->pg_swap, vi[0].vi_slot, count, bytes, owners));
+	if ((vi->vi_pte & PTE_DIRTY) == 0)
+		return (0);
+	if (next != NULL)
+		ahead = frame_bytes(&pg->pg_pool, next->vi_frame);
+	return (swap_write(&pg->pg_swap, vi->vi_slot,
+	    map_owner(vi->vi_map, vi->vi_page),
+	    frame_bytes(&pg->pg_pool, vi->vi_frame), ahead));
 }
 
 static void
 evict_victims(struct vmpager *pg, struct evict *ev)
 {
-	const struct victim *vi = ev->ev_victim;
-	unsigned int run, left;
+	const struct victim *vi, *next;
 	int error;
 
-	for (left = ev->ev_count; left != 0; left -= run, vi += run) {
-		run = victim_run(vi, left);
-		error = run == 0 ? 0 : victims_write(pg, vi, run);
-		if (run == 0)
-			run = 1;	/* clean */
-		for (unsigned int i = 0; i < run; i++) {
-			if (error != 0)
-				victim_restore(pg, &vi[i]);
-			else
-				victim_finish(pg, &vi[i]);
-		}
-		if (error != 0)
+	for (unsigned int i = 0; i < ev->ev_count; i++) {
+		vi = &ev->ev_victim[i];
+		next = i + 1 < ev->ev_count ? vi + 1 : NULL;
+		error = victim_write(pg, vi, next);
+		if (error == 0) {
+			victim_finish(pg, vi);
+			ev->ev_freed++;
+		} else {
+			victim_restore(pg, vi);
 			ev->ev_error = error;
-		else
-			ev->ev_freed += run;
+		}
 	}
 }
 
@@ -212,6 +197,10 @@ evict_frames(struct vmpager *pg, struct evict *ev)
 		pg->pg_mode->md_remove(vi->vi_map, vi->vi_page, vi->vi_frame);
 	}
 	evict_victims(pg, ev);
+	/* A frame that was given back behind the search, and taken again before
+	 * the caller could, must not look like there is none. */
+	if (atomic_load(&fp->fp_head) != head)
+		ev->ev_transient = true;
 	if (full && ev->ev_count == 0 && !ev->ev_transient)
 		atomic_store_explicit(
 		    &pg->pg_barren, head, memory_order_relaxed);

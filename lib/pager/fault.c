@@ -100,7 +100,7 @@ fault_evict(struct vmpager *pg, uint32_t *framep)
 		return (0);
 	if (ev.ev_error != 0)
 		return (ev.ev_error);
-	return (ev.ev_transient || ev.ev_freed != 0 ? EAGAIN : ENOMEM);
+	return (ev.ev_transient ? EAGAIN : ENOMEM);
 }
 
 static int
@@ -255,7 +255,7 @@ fault_slow(struct fault *ft)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
 	pte_t *ptep = &ft->ft_map->mp_ptes[ft->ft_page];
-	uint64_t deadline = 0;
+	struct frame_wait wait = { 0 };
 	int error;
 
 	for (;;) {
@@ -286,7 +286,7 @@ fault_slow(struct fault *ft)
 			pte_settle(ptep, ft->ft_pte);	/* as it was */
 		if (error != EAGAIN)
 			break;
-		if (!frame_wait(&pg->pg_pool, &deadline)) {
+		if (!frame_wait(&pg->pg_pool, &wait)) {
 			error = ENOMEM;
 			break;
 		}

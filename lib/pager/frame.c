@@ -33,14 +33,17 @@
  */
 #define FRAME_WAIT_NS 500000000u
 
+/* But it has tried this many times, even if the machine is so busy that the
+ * time is gone before. */
+#define FRAME_NAPS_MIN 100u
+
 /* And how long it sleeps at a time: an unpinned frame wakes nobody, so that
  * a hit costs no more than its two atomic operations. */
 #define FRAME_NAP_NS 100000
 
 /*
- * Keep 1/256 of the frames free, but not more than EVICT_BATCH needs to be
- * filled thrice over; and none in pools so small that each of them counts.
- * Below it, faults evict in batches, which write runs of slots at a time.
+ * Keep 1/256 of the frames free, so that faults evict in batches, but no more
+ * than three of those; and none in pools so small that each frame counts.
  */
 #define FRAME_MIN_SHARE 256u
 #define FRAME_MIN_MAX (3 * EVICT_BATCH)
@@ -165,16 +168,17 @@ frame_free_count(const struct frame_pool *fp)
 }
 
 bool
-frame_wait(struct frame_pool *fp, uint64_t *deadline)
+frame_wait(struct frame_pool *fp, struct frame_wait *fw)
 {
 	const struct timespec nap = { .tv_sec = 0, .tv_nsec = FRAME_NAP_NS };
 	uint64_t now = clock_ns();
 	uint32_t event = atomic_load(&fp->fp_event);
 
-	if (*deadline == 0)
-		*deadline = now + FRAME_WAIT_NS;
-	else if (now >= *deadline)
+	if (fw->fw_naps == 0)
+		fw->fw_deadline = now + FRAME_WAIT_NS;
+	else if (now >= fw->fw_deadline && fw->fw_naps >= FRAME_NAPS_MIN)
 		return (false);
+	fw->fw_naps++;
 	(void)atomic_fetch_add(&fp->fp_sleepers, 1);
 	if (atomic_load(&fp->fp_free) <= fp->fp_reserve)
 		futex_wait(&fp->fp_event, event, &nap);

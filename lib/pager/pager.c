@@ -154,17 +154,30 @@ static _Atomic unsigned int shard_next;
 static __thread __attribute__((tls_model("initial-exec"))) unsigned int
     shard_mine;		/* from 1; 0: not given yet */
 
+static unsigned int
+shard_give(void)
+{
+	unsigned int shard =
+	    1 + atomic_fetch_add_explicit(&shard_next, 1, memory_order_relaxed);
+
+	return (shard < COUNT_SHARDS ? shard : COUNT_SHARDS);
+}
+
 void
 count_add(struct vmpager_map *mp, enum count kind)
 {
+	_Atomic uint64_t *countp;
+
 	if (__builtin_expect(shard_mine == 0, 0))
-		shard_mine = 1 +
-		    atomic_fetch_add_explicit(
-			&shard_next, 1, memory_order_relaxed) %
-			COUNT_SHARDS;
-	(void)atomic_fetch_add_explicit(
-	    &mp->mp_count[shard_mine - 1].cs_count[kind], 1,
-	    memory_order_relaxed);
+		shard_mine = shard_give();
+	countp = &mp->mp_count[shard_mine - 1].cs_count[kind];
+	if (__builtin_expect(shard_mine == COUNT_SHARDS, 0))
+		(void)atomic_fetch_add_explicit(
+		    countp, 1, memory_order_relaxed);
+	else	/* ours alone to write */
+		atomic_store_explicit(countp,
+		    atomic_load_explicit(countp, memory_order_relaxed) + 1,
+		    memory_order_relaxed);
 }
 
 /* What came less what went.  While threads count, a sum may have seen the one

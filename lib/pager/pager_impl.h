@@ -122,11 +122,12 @@ pte_with_state(uint64_t pte, enum pte_state state)
 
 /* ---- counters -------------------------------------------------------------
  *
- * Threads count in COUNT_SHARDS places, each a cache line, and readers add
- * them up.  Gauges are differences of counters, so that a fault counts once:
- * see map_count_sum() and count_resident().
+ * Threads count in COUNT_SHARDS places, each a cache line, and readers add them
+ * up.  The first threads to count have one each, for good, and so need no
+ * locked instruction; those that come later share the last.  Gauges are
+ * differences of counters, so that a fault counts once.
  */
-#define COUNT_SHARDS 8	/* more than this many at once share a line */
+#define COUNT_SHARDS 16
 
 enum count {
 	COUNT_ZERO_READ,	/* zero fills for a read */
@@ -230,7 +231,7 @@ struct vmpager_map {
 
 /* ---- eviction -------------------------------------------------------------*/
 
-#define EVICT_BATCH 16u	/* pages chosen, and written, at a time */
+#define EVICT_BATCH 16u	/* pages chosen under pg_lock at a time */
 
 struct victim {
 	struct vmpager_map *vi_map;
@@ -356,9 +357,14 @@ void frame_pool_fini(struct frame_pool *fp);
 uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
 void frame_put(struct frame_pool *fp, uint32_t frame);
 uint32_t frame_free_count(const struct frame_pool *fp);	/* without reserve */
-/* Sleep until there may be a free frame, at most to *deadline, which is set
- * when 0.  False: it has passed. */
-bool frame_wait(struct frame_pool *fp, uint64_t *deadline);
+/* One access's waiting for a frame; zero to begin with. */
+struct frame_wait {
+	uint64_t fw_deadline;
+	unsigned int fw_naps;
+};
+/* Sleep for a moment, or until there may be a free frame.  False: it has taken
+ * too long already. */
+bool frame_wait(struct frame_pool *fp, struct frame_wait *fw);
 
 static inline uint32_t
 frame_total(const struct frame_pool *fp)
@@ -378,9 +384,10 @@ void swap_fini(struct swap *sw);
 uint32_t swap_alloc(struct swap *sw);	/* NO_SLOT: full */
 void swap_free(struct swap *sw, uint32_t slot);
 bool swap_taken(struct swap *sw, uint32_t slot);
-/* Write pages to consecutive slots, stamped as owners[i]'s; 0 or EIO. */
-int swap_write(struct swap *sw, uint32_t first, unsigned int count,
-    char *const bytes[], const uint64_t owners[]);
+/* Write a page to its slot, stamped as the owner's; 0 or EIO.  `ahead` is the
+ * page that the next call will write, or NULL. */
+int swap_write(struct swap *sw, uint32_t slot, uint64_t owner,
+    const char *bytes, const char *ahead);
 /* Read one back; EIO: unreadable, or not the page (generation) that it ought
  * to be, or not its bytes. */
 int swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,

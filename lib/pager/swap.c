@@ -5,7 +5,7 @@
  * a full disk is an error of the start, with its errno, and not a failed write
  * when there is no way back.  A bitmap says which slots are taken; the search
  * goes on where the last one ended, so that what is evicted together lies
- * together and can be written at once.
+ * together.
  *
  * Beside the file, in memory, each slot has a stamp: whose page it holds, how
  * many times it has been written, and a CRC-32C of all that and the bytes.  A
@@ -28,7 +28,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "util/crc32c.h"
@@ -230,10 +229,11 @@ swap_taken(struct swap *sw, uint32_t slot)
 
 /* ---- pages in and out -----------------------------------------------------*/
 
+/* `ahead` is the page that will be summed next, or NULL. */
 static uint32_t
-stamp_sum(const struct stamp *st, const char *bytes)
+stamp_sum(const struct stamp *st, const char *bytes, const char *ahead)
 {
-	uint32_t sum = crc32c_quarters(bytes, VMPAGER_PAGE);
+	uint32_t sum = crc32c_lanes(bytes, VMPAGER_PAGE, ahead);
 
 	sum = crc32c(sum, &st->st_owner, sizeof(st->st_owner));
 	return (crc32c(sum, &st->st_gen, sizeof(st->st_gen)));
@@ -245,48 +245,33 @@ slot_offset(uint32_t slot)
 	return ((off_t)slot << PAGE_SHIFT);
 }
 
-/* Drop the first `done` bytes of what is still to be written. */
-static void
-iov_advance(struct iovec **iovp, int *countp, size_t done)
-{
-	while (*countp > 0 && done >= (*iovp)->iov_len) {
-		done -= (*iovp)->iov_len;
-		(*iovp)++;
-		(*countp)--;
-	}
-	if (done != 0) {
-		(*iovp)->iov_base = (char *)(*iovp)->iov_base + done;
-		(*iovp)->iov_len -= done;
-	}
-}
-
+/*
+ * One call for each page, though a batch has neighbours: written at once they
+ * would be kept in one large folio by the page cache (ext4 of Linux 6.16 on),
+ * in which every later write of a single page walks the buffers of all.
+ * Measured with runs of 64 KiB: 0.9 us a page instead of 1.3 when filling, but
+ * 5.2 instead of 3.2 when evicting and reading at random from then on.
+ */
 int
-swap_write(struct swap *sw, uint32_t first, unsigned int count,
-    char *const bytes[], const uint64_t owners[])
+swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
+    const char *ahead)
 {
-	struct iovec iovs[EVICT_BATCH], *iov = iovs;
-	int left = (int)count;
-	off_t at = slot_offset(first);
+	struct stamp *st = &sw->sw_stamps[slot];
+	size_t have = 0;
 	ssize_t done;
 
-	VERIFY(count <= EVICT_BATCH && first + count <= sw->sw_slots);
-	for (unsigned int i = 0; i < count; i++) {
-		struct stamp *st = &sw->sw_stamps[first + i];
-
-		st->st_owner = owners[i];
-		st->st_gen++;
-		st->st_sum = stamp_sum(st, bytes[i]);
-		iovs[i].iov_base = bytes[i];
-		iovs[i].iov_len = VMPAGER_PAGE;
-	}
-	while (left > 0) {
-		done = pwritev(sw->sw_fd, iov, left, at);
+	VERIFY(slot < sw->sw_slots);
+	st->st_owner = owner;
+	st->st_gen++;
+	st->st_sum = stamp_sum(st, bytes, ahead);
+	while (have < VMPAGER_PAGE) {
+		done = pwrite(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
+		    slot_offset(slot) + (off_t)have);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
 			return (EIO);
-		at += done;
-		iov_advance(&iov, &left, (size_t)done);
+		have += (size_t)done;
 	}
 	return (0);
 }
@@ -311,7 +296,7 @@ swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
 			return (EIO);	/* 0: the file has been cut short */
 		have += (size_t)done;
 	}
-	return (st->st_sum == stamp_sum(st, bytes) ? 0 : EIO);
+	return (st->st_sum == stamp_sum(st, bytes, NULL) ? 0 : EIO);
 }
 
 uint32_t

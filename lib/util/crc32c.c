@@ -18,6 +18,7 @@
 
 #define POLYNOMIAL 0x82f63b78u	/* 0x1edc6f41, bits reversed */
 #define SLICES 8
+#define LANES 4
 
 static uint32_t table[SLICES][256];
 static bool have_instruction;
@@ -43,6 +44,17 @@ crc32c_init(void)
 #endif
 }
 
+/* The CRC of the lanes' CRCs; each comes inverted still. */
+static uint32_t
+lanes_join(const uint32_t lane[LANES])
+{
+	uint32_t crc[LANES];
+
+	for (int i = 0; i < LANES; i++)
+		crc[i] = htole32(~lane[i]);
+	return (crc32c(0, crc, sizeof(crc)));
+}
+
 static inline uint64_t
 load64(const unsigned char *p)
 {
@@ -52,30 +64,41 @@ load64(const unsigned char *p)
 	return (word);
 }
 
+/* Eight bytes more, by tables; the CRC is inverted throughout. */
+static inline uint32_t
+step8(uint32_t crc, const unsigned char *p)
+{
+	uint64_t w = le64toh(load64(p)) ^ crc;
+
+	crc = 0;
+	for (int k = 0; k < SLICES; k++, w >>= 8)
+		crc ^= table[SLICES - 1 - k][w & 0xff];
+	return (crc);
+}
+
 uint32_t
 crc32c_portable(uint32_t crc, const void *bytes, size_t len)
 {
 	const unsigned char *p = bytes;
 
 	crc = ~crc;
-	for (; len >= 8; p += 8, len -= 8) {
-		uint64_t w = le64toh(load64(p)) ^ crc;
-
-		crc = 0;
-		for (int k = 0; k < SLICES; k++, w >>= 8)
-			crc ^= table[SLICES - 1 - k][w & 0xff];
-	}
+	for (; len >= 8; p += 8, len -= 8)
+		crc = step8(crc, p);
 	for (; len != 0; p++, len--)
 		crc = (crc >> 8) ^ table[0][(crc ^ *p) & 0xff];
 	return (~crc);
 }
 
-/* The CRCs of four lanes of equal length, a multiple of 8. */
-static void
-lanes_portable(uint32_t crc[4], const unsigned char *p, size_t lane)
+uint32_t
+crc32c_lanes_portable(const void *bytes, size_t len)
 {
-	for (size_t i = 0; i < 4; i++)
-		crc[i] = crc32c_portable(0, p + i * lane, lane);
+	const unsigned char *p = bytes;
+	uint32_t lane[LANES] = { ~0u, ~0u, ~0u, ~0u };
+
+	for (const unsigned char *end = p + len; p < end; p += 8 * LANES)
+		for (int i = 0; i < LANES; i++)
+			lane[i] = step8(lane[i], p + 8 * i);
+	return (lanes_join(lane));
 }
 
 #ifdef __x86_64__
@@ -91,25 +114,33 @@ crc32c_sse42(uint32_t crc, const unsigned char *p, size_t len)
 	return (~(uint32_t)c);
 }
 
-__attribute__((target("sse4.2"))) static void
-lanes_sse42(uint32_t crc[4], const unsigned char *p, size_t lane)
+/* One cache line of `p`, and of what is ahead, a turn. */
+__attribute__((target("sse4.2"))) static uint32_t
+lanes_sse42(const unsigned char *p, size_t len, const unsigned char *ahead)
 {
 	uint64_t a = UINT32_MAX, b = a, c = a, d = a;
+	uint32_t lane[LANES];
 
-	for (const unsigned char *end = p + lane; p < end; p += 8) {
-		a = __builtin_ia32_crc32di(a, load64(p));
-		b = __builtin_ia32_crc32di(b, load64(p + lane));
-		c = __builtin_ia32_crc32di(c, load64(p + 2 * lane));
-		d = __builtin_ia32_crc32di(d, load64(p + 3 * lane));
+	for (size_t at = 0; at < len; at += 64) {
+		__builtin_prefetch(ahead + at);
+		a = __builtin_ia32_crc32di(a, load64(p + at));
+		b = __builtin_ia32_crc32di(b, load64(p + at + 8));
+		c = __builtin_ia32_crc32di(c, load64(p + at + 16));
+		d = __builtin_ia32_crc32di(d, load64(p + at + 24));
+		a = __builtin_ia32_crc32di(a, load64(p + at + 32));
+		b = __builtin_ia32_crc32di(b, load64(p + at + 40));
+		c = __builtin_ia32_crc32di(c, load64(p + at + 48));
+		d = __builtin_ia32_crc32di(d, load64(p + at + 56));
 	}
-	crc[0] = ~(uint32_t)a;
-	crc[1] = ~(uint32_t)b;
-	crc[2] = ~(uint32_t)c;
-	crc[3] = ~(uint32_t)d;
+	lane[0] = (uint32_t)a;
+	lane[1] = (uint32_t)b;
+	lane[2] = (uint32_t)c;
+	lane[3] = (uint32_t)d;
+	return (lanes_join(lane));
 }
 #else
 #define crc32c_sse42(crc, p, len) crc32c_portable(crc, p, len)
-#define lanes_sse42(crc, p, lane) lanes_portable(crc, p, lane)
+#define lanes_sse42(p, len, ahead) crc32c_lanes_portable(p, len)
 #endif
 
 uint32_t
@@ -121,16 +152,11 @@ crc32c(uint32_t crc, const void *bytes, size_t len)
 }
 
 uint32_t
-crc32c_quarters(const void *bytes, size_t len)
+crc32c_lanes(const void *bytes, size_t len, const void *ahead)
 {
-	uint32_t crc[4];
-
-	ASSERT(len % 32 == 0);
-	if (have_instruction)
-		lanes_sse42(crc, bytes, len / 4);
-	else
-		lanes_portable(crc, bytes, len / 4);
-	for (int i = 0; i < 4; i++)
-		crc[i] = htole32(crc[i]);
-	return (crc32c(0, crc, sizeof(crc)));
+	ASSERT(len % 64 == 0);
+	if (!have_instruction)
+		return (crc32c_lanes_portable(bytes, len));
+	/* Prefetching what is there already costs next to nothing. */
+	return (lanes_sse42(bytes, len, ahead != NULL ? ahead : bytes));
 }

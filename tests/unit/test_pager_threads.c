@@ -349,11 +349,13 @@ come_and_go(void *arg)
 			if (vmpager_write(map, base + p * PAGE, bytes, PAGE))
 				wk->wk_wrong = "write failed";
 		}
-		for (uint64_t p = 0; p < 24; p++)
-			if (vmpager_read(map, base + p * PAGE, bytes, PAGE) ||
-			    !pattern_verify(
+		for (uint64_t p = 0; p < 24; p++) {
+			if (vmpager_read(map, base + p * PAGE, bytes, PAGE))
+				wk->wk_wrong = "read failed";
+			else if (!pattern_verify(
 				bytes, PAGE, base + p * PAGE, SEED, NULL))
 				wk->wk_wrong = "bytes are lost";
+		}
 		vmpager_map_destroy(map);
 		if (i % 20 == 0 && vmpager_check(fx.fx_pager, NULL) != 0)
 			wk->wk_wrong = "check";
