@@ -8,12 +8,16 @@
  *	|<------- plain: one hole L ------->|<---- holed: holes H ---->|
  *	 . . . . . . . . . . . . . . . . . # . # . # . # . # . # . # . #
  *
- * The second part gets holes after the pattern (a share h of it is freed), the
- * first is freed from its low end as far as t allows.  With F = L + hB free, B
- * the holed part's bytes, L = (1 - t) F gives L = hB (1 - t) / t; and L + B is
- * all there is:  B = bytes / (1 + h (1 - t) / t).  The holes come first, then
- * L is grown range by range while t isn't undershot, so the result is within
- * one range's share of the target.
+ * The plain part begins the longest run of ranges that touch each other, and is
+ * freed from its low end as far as t allows.  All others are the holed part,
+ * and get holes after the pattern (a share h of it is freed).  With F = L + hB
+ * free, B the holed part's bytes, L = (1 - t) F gives L = hB (1 - t) / t; and
+ * L + B is all there is:  B = bytes / (1 + h (1 - t) / t).  If no run is as
+ * long as L then (the arena was fragmented before), the holes end where they
+ * make up what t allows beside the longest.  The holes come first, then L is
+ * grown range by range while t isn't undershot, so that the result is within
+ * one range's share of the target.  No quantum cache has a part in it: what it
+ * holds would be no hole.
  *
  *	checkerboard	every other range is freed
  *	random		each with probability 1/2
@@ -68,7 +72,8 @@ struct frag_state {
 	struct range *fg_ranges;
 	size_t fg_count, fg_room;
 	size_t fg_next;			/* where the phase at hand is */
-	size_t fg_holed;		/* the first range of the holed part */
+	size_t fg_from, fg_to;		/* the plain part: [from, to) */
+	double fg_holes_max;		/* bytes of holes, at most */
 	unsigned int fg_round;		/* of aging */
 	size_t fg_last;			/* of this round */
 	double fg_free_bytes, fg_hole_bytes;
@@ -164,7 +169,8 @@ take_range(struct request *rq, vmem_size_t size, struct range *ra)
 	struct registry *rg = &rq->rq_daemon->dm_registry;
 	struct client *cl = rq->rq_conn->cn_client;
 	const struct space_want sw = { .sw_size = size,
-		.sw_max = VMEM_ADDR_MAX };
+		.sw_max = VMEM_ADDR_MAX,
+		.sw_fit = arena_fit_flag(fg->fg_arena->ar_policy) };
 	struct alloc *al = alloc_new();
 	enum proto_error error;
 	bool backed = false;
@@ -350,6 +356,15 @@ arrange(struct frag_state *fg)
 	qsort(fg->fg_ranges, n, sizeof(*fg->fg_ranges), by_address);
 }
 
+/* Does the range touch the one before it? */
+static bool
+touches(const struct frag_state *fg, size_t i)
+{
+	const struct range *ra = &fg->fg_ranges[i];
+
+	return (i > 0 && ra[-1].ra_addr + ra[-1].ra_size == ra->ra_addr);
+}
+
 /* The runs of adjacent ranges that are free (or: of all of them). */
 static struct space_state
 survey(const struct frag_state *fg, bool all)
@@ -364,7 +379,7 @@ survey(const struct frag_state *fg, bool all)
 			run = 0;
 			continue;
 		}
-		if (run != 0 && ra[-1].ra_addr + ra[-1].ra_size != ra->ra_addr)
+		if (!touches(fg, i))
 			run = 0;
 		st.st_segments += run == 0;
 		run += ra->ra_size;
@@ -375,7 +390,28 @@ survey(const struct frag_state *fg, bool all)
 	return (st);
 }
 
-/* Where the holed part begins: see the head of this file. */
+/* Where the longest run begins. */
+static size_t
+longest_run(const struct frag_state *fg)
+{
+	size_t best = 0, from = 0;
+	uint64_t longest = 0, run = 0;
+
+	for (size_t i = 0; i < fg->fg_count; i++) {
+		if (!touches(fg, i)) {
+			from = i;
+			run = 0;
+		}
+		run += fg->fg_ranges[i].ra_size;
+		if (run > longest) {
+			longest = run;
+			best = from;
+		}
+	}
+	return (best);
+}
+
+/* Part the ranges: see the head of this file. */
 static void
 divide(struct frag_state *fg)
 {
@@ -386,11 +422,11 @@ divide(struct frag_state *fg)
 	for (size_t i = 0; i < fg->fg_count; i++)
 		total += (double)fg->fg_ranges[i].ra_size;
 	plain = t > 0 ? total - total / (1 + h * (1 - t) / t) : total;
-	for (fg->fg_holed = 0; fg->fg_holed < fg->fg_count; fg->fg_holed++) {
-		if (sum >= plain)
-			break;
-		sum += (double)fg->fg_ranges[fg->fg_holed].ra_size;
-	}
+	fg->fg_from = fg->fg_to = longest_run(fg);
+	while (fg->fg_to < fg->fg_count && sum < plain &&
+	    (fg->fg_to == fg->fg_from || touches(fg, fg->fg_to)))
+		sum += (double)fg->fg_ranges[fg->fg_to++].ra_size;
+	fg->fg_holes_max = t < 1 ? sum * t / (1 - t) : total;
 }
 
 static void
@@ -436,25 +472,26 @@ is_hole(struct frag_state *fg, size_t i)
 {
 	switch (fg->fg_pattern) {
 	case CHECKERBOARD:
-		return ((i - fg->fg_holed) % 2 == 1);
+		return (i % 2 == 1);
 	case COMB:
-		return ((i - fg->fg_holed) % 8 != 0);
+		return (i % 8 != 0);
 	default:
 		return (rng_below(&fg->fg_rng, 2) == 0);
 	}
 }
 
-/* The last range stays, so that the holes don't join what is free beyond. */
+/* The last range stays, so that the holes don't join what is free beyond; and
+ * the one after the plain part, so that they don't join that. */
 static enum step
 phase_holes(struct request *rq)
 {
 	struct frag_state *fg = rq->rq_state;
 
-	while (fg->fg_holed + fg->fg_next + 1 < fg->fg_count) {
-		size_t i = fg->fg_holed + fg->fg_next++;
+	while (fg->fg_next + 1 < fg->fg_count &&
+	    fg->fg_hole_bytes < fg->fg_holes_max) {
+		size_t i = fg->fg_next++;
 
-		/* Nor may the first join the plain part's. */
-		if (i != fg->fg_holed && is_hole(fg, i)) {
+		if ((i < fg->fg_from || i > fg->fg_to) && is_hole(fg, i)) {
 			drop_range(rq, &fg->fg_ranges[i]);
 			fg->fg_hole_bytes += (double)fg->fg_ranges[i].ra_size;
 		}
@@ -511,8 +548,7 @@ answer(struct request *rq)
 
 /*
  * Free the plain part from its low end, as one growing hole, while the
- * fragmentation stays at the target or comes closer to it.  The hole counts
- * only as far as it is in one piece: gaps that aren't ours part it.
+ * fragmentation comes closer to the target.
  */
 static enum step
 phase_plain(struct request *rq)
@@ -520,8 +556,8 @@ phase_plain(struct request *rq)
 	struct frag_state *fg = rq->rq_state;
 	double t = fg->fg_target;
 
-	while (fg->fg_next < fg->fg_holed) {
-		struct range *ra = &fg->fg_ranges[fg->fg_next];
+	while (fg->fg_from + fg->fg_next < fg->fg_to) {
+		struct range *ra = &fg->fg_ranges[fg->fg_from + fg->fg_next];
 		double size = (double)ra->ra_size;
 		double hole = fg->fg_free_bytes - fg->fg_hole_bytes;
 		double now = fg->fg_free_bytes > 0 ?
