@@ -171,7 +171,7 @@ arena_stats(json_t *stats)
 static enum ctl_exit
 fetch_numbers(struct ctl *ct, const char *arena, struct map *mp)
 {
-	json_t *params = json_pack("{s:s}", "name", arena);
+	json_t *params = json_pack("{s:s}", "arena", arena);
 	json_t *info = NULL, *stats = NULL, *as;
 	enum ctl_exit code;
 

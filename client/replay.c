@@ -200,7 +200,7 @@ arena_limits(struct replay *rp, const json_t *first)
 		    json_is_true(json_object_get(arena, "shared")))
 			break;
 		(void)snprintf(
-		    params, sizeof(params), "{\"name\":\"%.500s\"}", source);
+		    params, sizeof(params), "{\"arena\":\"%.500s\"}", source);
 		arena = fetch(rp, "arena.info", params, &code);
 		json_decref(held);
 		held = (json_t *)(uintptr_t)arena;
@@ -219,16 +219,15 @@ memory_limits(struct replay *rp, const json_t *arena, const json_t *info)
 {
 	const json_t *limits = json_object_get(info, "limits");
 	const char *commit =
-	    json_string_value(json_object_get(limits, "commit"));
-	const char *backing =
-	    json_string_value(json_object_get(arena, "backing"));
+	    json_string_value(json_object_get(info, "commit"));
+	const char *kind = json_string_value(json_object_get(arena, "kind"));
 
 	if (json_is_true(json_object_get(arena, "pageable")) &&
 	    commit != NULL && strcmp(commit, "strict") == 0)
 		limit(rp, u64_of(limits, "frames_bytes", 0) +
 		    u64_of(limits, "swap_bytes", 0),
 		    "frames and swap (strict commit)");
-	if (backing != NULL && strcmp(backing, "wired") == 0)
+	if (kind != NULL && strcmp(kind, "wired") == 0)
 		limit(rp, u64_of(limits, "wired_bytes", 0), "wired memory");
 }
 
@@ -252,7 +251,7 @@ inspect_arena(struct replay *rp)
 	rp->rp_capacity_why = "the arena";
 	rp->rp_page = PAGE;
 	(void)snprintf(
-	    params, sizeof(params), "{\"name\":%s}", rp->rp_arena_json);
+	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
 	arena = fetch(rp, "arena.info", params, &code);
 	if (arena == NULL)
 		return (code);
