@@ -37,8 +37,8 @@ enum lock_rank {
 	LOCK_QCACHE_DEPOT = 50,	/* lib/qcache: a depot */
 	LOCK_QCACHE_SLAB = 55,	/* lib/qcache: a class's slabs */
 	LOCK_ARENA = 60,	/* lib/arena: one arena */
-	LOCK_PAGER = 70,	/* lib/pager: frames, clock, slots */
-	LOCK_PAGER_SWAP = 75,
+	LOCK_PAGER = 70,	/* lib/pager: choosing victims, table of maps */
+	LOCK_PAGER_SWAP = 75,	/* lib/pager: the bitmap of slots */
 	LOCK_INBOX = 90,	/* daemon: a worker's inbox */
 	LOCK_LEAF = 100		/* logs and the like: nothing is taken below */
 };

@@ -369,6 +369,26 @@ test_free_frames_are_kept(void **state)
 	fixture_close(&fx);
 }
 
+/* When every page has been referenced the hand goes round once, in slices, and
+ * takes the marks; then it finds one. */
+static void
+test_clock_goes_round_a_large_pool(void **state)
+{
+	(void)state;
+	fx = fixture_open(16384, 64, VMPAGER_OVERCOMMIT, NULL, 20000);
+	assert_int_equal(vmpager_register(fx.fx_map, at(0), 20000 * PAGE), 0);
+	/* Up to the minimum of free frames: nothing is evicted so far. */
+	assert_int_equal(touch(0, 16300, true), 0);
+	assert_int_equal(touch(0, 16300, false), 0);
+	assert_int_equal(stat_now().ps_evictions, 0);
+	assert_int_equal(touch(16300, 84 + 64, true), 0);
+	assert_true(stat_now().ps_reactivated >= 16300);
+	assert_int_equal(stat_now().ps_evictions, 64);
+	/* The swap is full now, and so are the frames. */
+	assert_int_equal(touch(19999, 1, true), ENOMEM);
+	fixture_close(&fx);
+}
+
 /* ---- running out ----------------------------------------------------------*/
 
 static void
@@ -454,6 +474,27 @@ test_all_pinned_is_bounded(void **state)
 			     touch_from_inside, &inner), 0);
 	assert_int_equal(inner, ENOMEM);
 	assert_int_equal(touch(1, 1, true), 0);
+	fixture_close(&fx);
+}
+
+/* The same with the swap full: the page that can't change places with another
+ * stays in its slot, unharmed. */
+static void
+test_all_pinned_and_swap_full_is_bounded(void **state)
+{
+	int inner = 0;
+
+	(void)state;
+	fx = fixture_open(1, 1, VMPAGER_STRICT, NULL, 16);
+	assert_int_equal(vmpager_register(fx.fx_map, at(0), 2 * PAGE), 0);
+	put(1);
+	put(0);
+	assert_string_equal(fixture_states(&fx, 0, 2), "ds");
+	assert_int_equal(vmpager_access(fx.fx_map, at(0), PAGE, true,
+			     touch_from_inside, &inner), 0);
+	assert_int_equal(inner, ENOMEM);
+	fixture_check(&fx);
+	expect(1);
 	fixture_close(&fx);
 }
 
@@ -756,6 +797,28 @@ test_maps_are_apart(void **state)
 	fixture_close(&fx);
 }
 
+static void
+test_too_many_maps(void **state)
+{
+	static struct vmpager_map *maps[4096];
+	struct vmpager_map *map;
+	size_t n = 0;
+
+	(void)state;
+	fx = fixture_open(2, NO_SWAP, VMPAGER_OVERCOMMIT, NULL, 1);
+	while (n < 4096 && vmpager_map_create(fx.fx_pager, BASE, PAGE,
+			       &maps[n]) == 0)
+		n++;
+	assert_int_equal(n, 4095);	/* and the fixture's own */
+	vmpager_map_destroy(maps[--n]);
+	assert_int_equal(
+	    vmpager_map_create(fx.fx_pager, BASE, PAGE, &map), 0);
+	vmpager_map_destroy(map);
+	while (n > 0)
+		vmpager_map_destroy(maps[--n]);
+	fixture_close(&fx);
+}
+
 int
 main(void)
 {
@@ -772,10 +835,12 @@ main(void)
 		cmocka_unit_test(test_clean_pages_are_not_rewritten),
 		cmocka_unit_test(test_clock_spares_the_referenced),
 		cmocka_unit_test(test_free_frames_are_kept),
+		cmocka_unit_test(test_clock_goes_round_a_large_pool),
 		cmocka_unit_test(test_no_frames_without_swap),
 		cmocka_unit_test(test_swap_full_then_recovers),
 		cmocka_unit_test(test_no_frames_is_the_operations_alone),
 		cmocka_unit_test(test_all_pinned_is_bounded),
+		cmocka_unit_test(test_all_pinned_and_swap_full_is_bounded),
 		cmocka_unit_test(test_strict_commit_to_the_last_page),
 		cmocka_unit_test(test_strict_without_swap_is_the_frames),
 		cmocka_unit_test(test_commit_policy_changes),
@@ -787,6 +852,7 @@ main(void)
 		cmocka_unit_test(test_create_refusals),
 		cmocka_unit_test(test_map_at_the_top),
 		cmocka_unit_test(test_maps_are_apart),
+		cmocka_unit_test(test_too_many_maps),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -278,6 +279,58 @@ test_unregister_races_with_access(void **state)
 	fixture_close(&fx);
 }
 
+/* ---- waiting for who is inside --------------------------------------------*/
+
+static atomic_bool inside, left;
+
+/* Stay until the other thread must be waiting, or would have to have gone past:
+ * how long doesn't matter, only that it doesn't return first. */
+static int
+linger(void *arg, vmem_addr_t addr, void *bytes, size_t len)
+{
+	(void)arg;
+	(void)addr;
+	(void)len;
+	atomic_store(&inside, true);
+	for (int i = 0; i < 2000; i++)
+		(void)sched_yield();
+	memset(bytes, 1, len);
+	atomic_store(&left, true);
+	return (0);
+}
+
+static void *
+linger_or_unregister(void *arg)
+{
+	struct worker *wk = arg;
+
+	if (wk->wk_number == 0) {
+		if (vmpager_access(fx.fx_map, BASE, PAGE, true, linger, NULL))
+			wk->wk_wrong = "access failed";
+		return (NULL);
+	}
+	while (!atomic_load(&inside))
+		(void)sched_yield();
+	vmpager_unregister(fx.fx_map, BASE, PAGE);
+	if (!atomic_load(&left))
+		wk->wk_wrong = "unregistered under an access";
+	return (NULL);
+}
+
+static void
+test_unregister_waits_for_access(void **state)
+{
+	(void)state;
+	fx = fixture_open(2, NO_SWAP, VMPAGER_OVERCOMMIT, NULL, 16);
+	for (int i = 0; i < 20; i++) {
+		atomic_store(&inside, false);
+		atomic_store(&left, false);
+		assert_int_equal(vmpager_register(fx.fx_map, BASE, PAGE), 0);
+		run(linger_or_unregister, 2);
+	}
+	fixture_close(&fx);
+}
+
 /* ---- the same range -------------------------------------------------------*/
 
 static _Atomic unsigned int holders;
@@ -381,6 +434,7 @@ main(void)
 		cmocka_unit_test(test_thrashing_on_a_frame_each),
 		cmocka_unit_test(test_threads_share_pages),
 		cmocka_unit_test(test_unregister_races_with_access),
+		cmocka_unit_test(test_unregister_waits_for_access),
 		cmocka_unit_test(test_registering_is_exclusive),
 		cmocka_unit_test(test_maps_come_and_go),
 	};
