@@ -191,6 +191,7 @@ struct hash {
 	uint64_t hs_count;	  /* entries */
 	uint64_t hs_grow_above;	  /* counts beyond which to resize */
 	uint64_t hs_shrink_below;
+	bool hs_busy;		  /* somebody resizes it, without the lock */
 };
 
 int hash_init(struct vmem *vm);

@@ -198,7 +198,10 @@ thresholds_set(struct hash *hs)
 {
 	uint64_t lines = hs->hs_now.ht_lines;
 
-	if (hs->hs_old.ht_line != NULL) {
+	if (hs->hs_busy) {
+		hs->hs_grow_above = UINT64_MAX;
+		hs->hs_shrink_below = 0;
+	} else if (hs->hs_old.ht_line != NULL) {
 		hs->hs_grow_above = hs->hs_moved < hs->hs_old.ht_lines ?
 		    UINT64_MAX : 0;
 		hs->hs_shrink_below =
@@ -329,7 +332,8 @@ hash_remove(struct vmem *vm, const struct hashplace *hp)
 
 /*
  * Start a resize, or end one: called without locks, for memory is had and
- * given back here.  What was true may have changed once the lock is held.
+ * given back here.  One at a time: the meta arena's own table comes from the
+ * meta arena, by an allocation that would begin with a resize, without end.
  */
 void
 hash_resize(struct vmem *vm)
@@ -338,6 +342,10 @@ hash_resize(struct vmem *vm)
 	struct hashtable spare = { NULL, 0 }, done = { NULL, 0 };
 
 	lock_acquire(&vm->vm_lock);
+	if (hs->hs_busy) {
+		lock_release(&vm->vm_lock);
+		return;
+	}
 	if (hs->hs_old.ht_line != NULL) {
 		if (hs->hs_moved == hs->hs_old.ht_lines) {
 			done = hs->hs_old;
@@ -345,21 +353,22 @@ hash_resize(struct vmem *vm)
 		}
 	} else if (hash_wants_resize(hs))
 		spare.ht_lines = LINES_FOR(hs->hs_count);
+	hs->hs_busy = spare.ht_lines != 0;
 	thresholds_set(hs);
 	lock_release(&vm->vm_lock);
 
-	if (spare.ht_lines != 0)
+	if (spare.ht_lines != 0) {
 		spare.ht_line = meta_alloc(table_bytes(spare.ht_lines));
-	if (spare.ht_line != NULL) {
 		lock_acquire(&vm->vm_lock);
-		if (hs->hs_old.ht_line == NULL &&
+		if (spare.ht_line != NULL &&
 		    spare.ht_lines != hs->hs_now.ht_lines) {
 			hs->hs_old = hs->hs_now;
 			hs->hs_now = spare;
 			hs->hs_moved = 0;
 			spare = (struct hashtable) { NULL, 0 };
-			thresholds_set(hs);
 		}
+		hs->hs_busy = false;
+		thresholds_set(hs);
 		lock_release(&vm->vm_lock);
 	}
 	table_free(&spare);

@@ -201,12 +201,44 @@ test_run_out(void **state)
 	in_child(run_out);
 }
 
+/* The meta arena's own hash table outgrows its first page: its successor comes
+ * from the meta arena too. */
+static void
+grow_own_table(void)
+{
+	enum { MANY = 2000 };
+	static vmem_t *vm[MANY];
+	struct vmem_stat vs;
+	struct machine mc;
+
+	machine_start(&mc, 1024 * MIB);
+	for (unsigned int i = 0; i < MANY; i++) {
+		vm[i] = vmem_create("one", 0, PAGE, PAGE, NULL, NULL, NULL, 0,
+		    VM_NOSLEEP);
+		CHECK(NULL != vm[i]);
+	}
+	vmem_stat(mc.meta, &vs);
+	CHECK(vs.vs_segments > MANY);
+	machine_check(&mc);
+	for (unsigned int i = 0; i < MANY; i++)
+		vmem_destroy(vm[i]);
+	machine_check(&mc);
+}
+
+static void
+test_grow_own_table(void **state)
+{
+	(void)state;
+	in_child(grow_own_table);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grow_and_shrink),
 		cmocka_unit_test(test_run_out),
+		cmocka_unit_test(test_grow_own_table),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));
