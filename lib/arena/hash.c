@@ -114,11 +114,12 @@ table_for(struct hash *hs, struct key key)
 }
 
 static int
-table_insert(struct hashtable *ht, struct key key, uint32_t tag)
+table_insert(
+    struct hashtable *ht, struct key key, uint32_t tag, uint64_t probes)
 {
 	uint64_t home = line_of(ht, key.home), line = home;
 
-	for (unsigned int probe = 0; probe < PROBE_MAX; probe++) {
+	for (uint64_t probe = 0; probe < probes; probe++) {
 		struct hashline *hl = &ht->ht_line[line];
 		unsigned int empty = slots_with(hl, 0), i;
 
@@ -235,7 +236,9 @@ hash_fini(struct vmem *vm)
 
 /*
  * Empty one home line of the old table: its entries are in that line and
- * those that follow, as far as somebody passed.
+ * those that follow, as far as somebody passed.  They find room however far
+ * it is: callers may choose addresses whose hashes collide.  ENOMEM: some have
+ * moved, and the new table has no room at all.
  */
 static int
 move_line(struct vmem *vm, uint64_t home)
@@ -262,7 +265,8 @@ move_line(struct vmem *vm, uint64_t home)
 
 			if (line_of(old, key.home) != home)
 				continue;
-			if (table_insert(&vm->vm_hash.hs_now, key, tag) != 0)
+			if (table_insert(&vm->vm_hash.hs_now, key, tag,
+				vm->vm_hash.hs_now.ht_lines) != 0)
 				return (ENOMEM);
 			table_remove(&hp);
 		}
@@ -304,7 +308,7 @@ hash_insert(struct vmem *vm, uint32_t tag)
 	int error;
 
 	hash_step(vm);
-	error = table_insert(table_for(hs, key), key, tag);
+	error = table_insert(table_for(hs, key), key, tag, PROBE_MAX);
 	if (error == 0)
 		hs->hs_count++;
 	else if (hs->hs_old.ht_line == NULL)
@@ -316,9 +320,13 @@ hash_insert(struct vmem *vm, uint32_t tag)
 bool
 hash_find(struct vmem *vm, uint64_t start, struct hashplace *hp)
 {
+	struct hash *hs = &vm->vm_hash;
 	struct key key = key_of(vm, start);
+	struct hashtable *ht = table_for(hs, key);
 
-	return (table_find(table_for(&vm->vm_hash, key), key, start, hp));
+	/* A line may have been moved in part: see move_line(). */
+	return (table_find(ht, key, start, hp) ||
+	    (ht == &hs->hs_old && table_find(&hs->hs_now, key, start, hp)));
 }
 
 /* Nothing has been inserted or removed since hp was found. */

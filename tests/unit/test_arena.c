@@ -567,6 +567,47 @@ test_pit_24_rehash(void **state)
 	finish(vm);
 }
 
+static uint64_t
+inverse(uint64_t odd)
+{
+	uint64_t x = odd;
+
+	for (unsigned int i = 0; i < 6; i++)
+		x *= 2 - odd * x;
+	return (x);
+}
+
+/* Addresses whose hashes collide (hash.c), as a client may choose them. */
+static uint64_t
+colliding(uint64_t i)
+{
+	uint64_t h = (UINT64_C(1) << 63 | i) * inverse(0xd6e8feb86659fd93u);
+
+	return ((h ^ h >> 32) * inverse(0x9e3779b97f4a7c15u));
+}
+
+static void
+test_pit_24_rehash_of_colliding_addresses(void **state)
+{
+	enum { COLLIDE = 3300, OTHERS = 6000 };
+	vmem_t *vm = arena(0, TOP, 1);
+	vmem_addr_t addr;
+	uint64_t n = 0;
+
+	(void)state;
+	/* As many as the table takes; then it grows by others, of which it
+	 * refuses those that would come to lie far from home. */
+	while (n < COLLIDE &&
+	    vmem_xalloc_addr(vm, colliding(n), 1, VM_NOSLEEP) == 0)
+		n++;
+	for (unsigned int i = 0; i < OTHERS; i++)
+		(void)!vmem_xalloc(vm, 1, 0, 0, 0, 0, TOP, VM_NOSLEEP, &addr);
+	assert_int_equal(vmem_check(vm), 0);
+	while (n-- > 0)
+		vmem_xfree(vm, colliding(n), 1);
+	finish(vm);
+}
+
 static void
 test_pit_27_spans_never_join(void **state)
 {
@@ -819,6 +860,7 @@ main(void)
 		cmocka_unit_test(test_ximport_gives_more),
 		cmocka_unit_test(test_pit_23_destroy_gives_all_back),
 		cmocka_unit_test(test_pit_24_rehash),
+		cmocka_unit_test(test_pit_24_rehash_of_colliding_addresses),
 		cmocka_unit_test(test_pit_25_misuse_panics),
 		cmocka_unit_test(test_misuse_in_caches_with_check),
 		cmocka_unit_test(test_pit_27_spans_never_join),
