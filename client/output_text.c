@@ -277,6 +277,9 @@ static const char *const stats_columns[] = { "name", "arena", "size_bytes",
 	"external_fragmentation", "segments", "allocs", "frees", "fails",
 	NULL };
 
+static const char *const latency_columns[] = { "latency", "count", "p50_ns",
+	"p90_ns", "p99_ns", "p999_ns", "max_ns", NULL };
+
 static void
 print_alloc(json_t *result)
 {
@@ -307,21 +310,68 @@ print_line(json_t *result)
 	(void)puts(*sep == '\0' ? "done" : "");
 }
 
-/* Of an arena whole: its members, and its tables without being asked. */
+/* Rows for what has happened at all, out of { "alloc": {"count", ...}, ... }:
+ * the buckets of the histograms are for programs. */
+static json_t *
+latency_rows(json_t *latency)
+{
+	json_t *rows = json_array(), *row, *value;
+	const char *key;
+
+	json_object_foreach(latency, key, value) {
+		if (json_integer_value(json_object_get(value, "count")) == 0)
+			continue;
+		row = json_copy(value);
+		(void)json_object_set_new(row, "latency", json_string(key));
+		(void)json_array_append_new(rows, row);
+	}
+	return (rows);
+}
+
+/* Take a member out, to show it apart; NULL: there is none. */
+static json_t *
+take_member(json_t *object, const char *key)
+{
+	json_t *value = json_object_get(object, key);
+
+	json_incref(value);
+	(void)json_object_del(object, key);
+	return (value);
+}
+
+static void
+put_stats_table(json_t *rows, const char *const columns[])
+{
+	if (!is_table(rows))
+		return;
+	(void)putchar('\n');
+	put_table(rows, columns, true);
+}
+
+/*
+ * What is counted, of one arena or of the daemon and all of them; below it the
+ * arenas and the latencies, of methods and of operations, as tables.
+ */
 static void
 print_stats(json_t *result)
 {
-	json_t *arenas = json_object_get(result, "arenas");
+	json_t *arenas = take_member(result, "arenas");
+	json_t *part[3] = { result, json_object_get(result, "daemon"),
+		json_object_get(result, "total") };
+	json_t *rows[3];
 
-	if (arenas == NULL || !is_table(arenas)) {
-		put_members(result, 0);
-		return;
+	for (int i = 0; i < 3; i++) {
+		json_t *latency = take_member(part[i], "latency");
+
+		rows[i] = latency_rows(latency);
+		json_decref(latency);
 	}
-	json_incref(arenas);
-	(void)json_object_del(result, "arenas");
 	put_members(result, 0);
-	(void)puts("\narenas:");
-	put_table(arenas, stats_columns, true);
+	put_stats_table(arenas, stats_columns);
+	for (int i = 0; i < 3; i++) {
+		put_stats_table(rows[i], latency_columns);
+		json_decref(rows[i]);
+	}
 	json_decref(arenas);
 }
 

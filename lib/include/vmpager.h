@@ -147,14 +147,14 @@ struct vmpager_stat {
 	uint64_t ps_faults_minor, ps_faults_major, ps_faults_zero;
 	uint64_t ps_evictions, ps_writebacks, ps_swapins;
 	uint64_t ps_no_frames;		/* accesses refused for want of one */
-	uint64_t ps_registered_pages;	/* map_entries of SPEC 5, in pages */
+	uint64_t ps_registered_pages;
 	uint64_t ps_map_entries;	/* ranges registered now */
 	uint64_t ps_resident_pages, ps_dirty_pages;
 	uint64_t ps_scanned;		/* frames the clock hand passed */
 	uint64_t ps_reactivated;	/* of them spared: referenced */
 };
 VMEM_EXPORT void vmpager_stat(struct vmpager *pager, struct vmpager_stat *ps);
-/* The same for one map: registered, resident, dirty, faults, evictions,
+/* The same for one map: registered, ranges, resident, dirty, faults, evictions,
  * writebacks and swapins only; the rest is 0. */
 VMEM_EXPORT void vmpager_map_stat(
     struct vmpager_map *map, struct vmpager_stat *ps);

@@ -252,6 +252,8 @@ map_drop(struct vmpager_map *mp, uint64_t first, uint64_t count)
 	(void)atomic_fetch_sub_explicit(
 	    &pg->pg_entries, entries, memory_order_relaxed);
 	(void)atomic_fetch_sub_explicit(
+	    &mp->mp_entries, entries, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(
 	    &mp->mp_registered, count, memory_order_relaxed);
 	(void)atomic_fetch_sub_explicit(
 	    &pg->pg_commit, count * COMMIT_PAGE, memory_order_relaxed);
@@ -316,9 +318,12 @@ vmpager_register(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t size)
 	done = page - first;
 	(void)atomic_fetch_add_explicit(
 	    &mp->mp_registered, done, memory_order_relaxed);
-	if (done != 0)
+	if (done != 0) {
 		(void)atomic_fetch_add_explicit(
 		    &pg->pg_entries, 1, memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(
+		    &mp->mp_entries, 1, memory_order_relaxed);
+	}
 	if (done == count)
 		goto out;
 	error = EEXIST;

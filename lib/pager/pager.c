@@ -265,6 +265,8 @@ vmpager_map_stat(struct vmpager_map *mp, struct vmpager_stat *ps)
 	stat_counts(&sum, ps);
 	ps->ps_registered_pages =
 	    atomic_load_explicit(&mp->mp_registered, memory_order_relaxed);
+	ps->ps_map_entries =
+	    atomic_load_explicit(&mp->mp_entries, memory_order_relaxed);
 }
 
 /* ---- pagers ---------------------------------------------------------------*/

@@ -226,6 +226,7 @@ struct vmpager_map {
 	atomic_uchar *mp_used;		/* [a] 1: the chunk has had entries, so
 					 * that walks skip what never was */
 	_Atomic uint64_t mp_registered;	/* [a] pages */
+	_Atomic uint64_t mp_entries;	/* [a] registered ranges */
 	struct count_shard mp_count[COUNT_SHARDS]; /* [a] */
 };
 

@@ -788,6 +788,7 @@ test_maps_are_apart(void **state)
 	fixture_check(&fx);
 	vmpager_map_stat(other, &ps);
 	assert_int_equal(ps.ps_registered_pages, 8);
+	assert_int_equal(ps.ps_map_entries, 1);
 	assert_int_equal(ps.ps_faults_zero, 8);
 	vmpager_map_destroy(other);
 	for (uint64_t page = 0; page < 8; page++)
