@@ -46,12 +46,10 @@ cmd_arena_list(struct request *rq)
 	struct buf *b = reply_begin(rq);
 	struct arena *ar = NULL;
 
-	jw_open(b, '{');
-	jw_kopen(b, "arenas", '[');
+	jw_open(b, '[');
 	while ((ar = reg_arena_next(&rq->rq_daemon->dm_registry, ar)) != NULL)
 		write_arena(b, ar);
 	jw_close(b, ']');
-	jw_close(b, '}');
 	return (STEP_DONE);
 }
 

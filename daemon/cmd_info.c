@@ -119,12 +119,10 @@ cmd_methods(struct request *rq)
 {
 	struct buf *b = reply_begin(rq);
 
-	jw_open(b, '{');
-	jw_kopen(b, "methods", '[');
+	jw_open(b, '[');
 	for (size_t i = 0; i < proto_method_count; i++)
 		write_method(b, &proto_methods[i]);
 	jw_close(b, ']');
-	jw_close(b, '}');
 	return (STEP_DONE);
 }
 
@@ -159,13 +157,11 @@ cmd_clients(struct request *rq)
 	struct buf *b = reply_begin(rq);
 	const struct client *cl;
 
-	jw_open(b, '{');
-	jw_kopen(b, "clients", '[');
+	jw_open(b, '[');
 	lock_acquire(&rg->rg_lock);
 	TAILQ_FOREACH(cl, &rg->rg_clients, cl_link)
 		write_client(b, cl);
 	lock_release(&rg->rg_lock);
 	jw_close(b, ']');
-	jw_close(b, '}');
 	return (STEP_DONE);
 }
