@@ -14,7 +14,7 @@ refuse 'no/such' --socket "$work/no/such/dir/sock"
 # /proc is unwritable for root too.
 refuse 'proc' --socket /proc/vmemd.sock
 refuse 'too long|long' --socket "$work/$(printf '%0200d' 0)"
-for option in --bogus "--threads 0" "--threads many" "--va-size 64Q" \
+for option in --bogus "--threads many" "--threads 100000" "--va-size 64Q" \
     "--va-size 0" "--frames -1" "--commit maybe" "--fault-mode magic" \
     "--log-level loud" "--swap-size x" "--quota-bytes 1.5" operand; do
 	# shellcheck disable=SC2086

@@ -4,7 +4,7 @@ need jq
 start
 expect 0 '' ctl arena create lab --size 64K
 ctl alloc 64K --arena lab >/dev/null
-ctl alloc 64K --arena lab --sleep-ms -1 >"$out" 2>"$err" &
+"$vmemctl" alloc 64K --arena lab --sleep-ms -1 >"$out" 2>"$err" &
 pid=$!
 background="$background $pid"
 queued()

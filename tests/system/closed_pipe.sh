@@ -19,7 +19,7 @@ queued()
 }
 for signal in INT TERM; do
 	# A shell's background command ignores SIGINT, unless told not to.
-	env --default-signal=INT,TERM "$top_builddir/client/vmemctl" \
+	env --default-signal=INT,TERM "$vmemctl" \
 	    alloc 64K --arena lab --sleep-ms -1 >"$out" 2>"$err" &
 	pid=$!
 	background="$background $pid"
@@ -33,6 +33,6 @@ for signal in INT TERM; do
 	esac
 done
 # -t is a time out of the client's.
-expect 4 '' "$top_builddir/client/vmemctl" -t 100 alloc 64K --arena lab \
+expect 4 '' "$vmemctl" -t 100 alloc 64K --arena lab \
     --sleep-ms -1
 finish

@@ -46,5 +46,5 @@ A=$(ctl alloc 64K)
 expect 2 not_allocated ctl read $((A + 65535)) 2
 expect 2 not_allocated ctl fill "$A" --len 64M
 expect 2 not_allocated ctl touch 0x1000
-expect 2 invalid_params ctl read "$A" 2M
+expect 2 invalid_params ctl call read "{\"addr\":\"$A\",\"len\":\"2M\"}"
 finish

@@ -7,7 +7,7 @@ for how in TERM INT shutdown; do
 	expect 0 '' ctl arena create lab --size 64K
 	ctl alloc 64K --arena lab >/dev/null
 	waiting=0
-	ctl alloc 64K --arena lab --sleep-ms -1 >"$work/wait.out" \
+	"$vmemctl" alloc 64K --arena lab --sleep-ms -1 >"$work/wait.out" \
 	    2>"$work/wait.err" &
 	waiter=$!
 	background="$background $waiter"

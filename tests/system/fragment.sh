@@ -11,7 +11,7 @@ for pattern in checkerboard random comb aging; do
 		fail "$pattern: below 0.5"
 		cat "$out"
 	}
-	jq -e '.after.free_segments > 10 and .before.free_segments == 1' \
+	jq -e '.after.free_segments > 10 and .arena_before.free_segments == 1' \
 	    "$out" >/dev/null || fail "$pattern: free segments"
 	ctl -j dump segments --arena lab --limit 100000 >"$work/first"
 	expect 0 '' ctl check --arena lab

@@ -8,6 +8,10 @@ alone()
 {
 	[ "$(ctl -j clients | jq length)" = 1 ]
 }
+under_way()
+{
+	ctl -j clients | jq -e 'length == 2' || ! alive "$client"
+}
 nothing()
 {
 	[ "$(inuse heap)" = 0 ]
@@ -32,8 +36,10 @@ poll "what they held to come back" nothing
 # A fill that takes long, by a client that is killed meanwhile.
 A=$(ctl alloc 512M)
 for round in 1 2 3; do
-	ctl fill "$A" --seed $round >/dev/null 2>&1 &
+	"$vmemctl" fill "$A" --seed $round >/dev/null 2>&1 &
 	client=$!
+	background="$background $client"
+	poll "the fill to be under way" under_way
 	kill -KILL "$client"
 	wait "$client" 2>/dev/null || :
 done

@@ -13,6 +13,7 @@ set -eu
 : "${VMEM_TRACES:=$top_srcdir/../shared/traces}"
 traces=$top_srcdir/tests/traces
 vmemd=$top_builddir/daemon/vmemd
+vmemctl=$top_builddir/client/vmemctl
 work=$(mktemp -d "${TMPDIR:-/tmp}/vmemd-test.XXXXXX")
 VMEMD_SOCKET=$work/sock
 export VMEMD_SOCKET
@@ -84,10 +85,11 @@ finish()
 	exit 0
 }
 
-# vmemctl, with a bound on what hangs.
+# vmemctl, with a bound on what hangs.  In the background, write "$vmemctl":
+# $! of a function is a shell, which would be killed alone.
 ctl()
 {
-	"$top_builddir/client/vmemctl" -t 120000 "$@"
+	"$vmemctl" -t 120000 "$@"
 }
 
 # poll WHAT COMMAND...: until the command succeeds; gives up after a minute,

@@ -11,7 +11,7 @@ while [ $i -lt 600 ]; do
 done >"$work/script"
 clients=
 for i in 1 2 3 4; do
-	ctl run -k "$work/script" >"$work/out.$i" 2>"$work/err.$i" &
+	"$vmemctl" run -k "$work/script" >"$work/out.$i" 2>"$work/err.$i" &
 	clients="$clients $!"
 done
 background="$background $clients"

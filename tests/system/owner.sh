@@ -9,7 +9,7 @@ group=$(getent group 65534 | cut -d: -f1)
 [ -n "$group" ] || skip "no group 65534"
 start --group "$group"
 chmod 711 "$work"
-cp "$top_builddir/client/vmemctl" "$work/vmemctl"
+cp "$vmemctl" "$work/vmemctl"
 nobody()
 {
 	setpriv --reuid=65534 --regid=65534 --clear-groups \

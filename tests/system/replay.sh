@@ -15,7 +15,8 @@ clean()
 	expect 0 '' ctl -j replay "$traces/$trace.vmt.xz" --arena "$arena" "$@"
 	jq -e '.ops_per_s > 0 and .peak_live_bytes > 0 and
 	    .extent_bytes >= .peak_live_bytes and .overlaps == 0 and
-	    .failed == 0' "$out" >/dev/null || {
+	    .corrupt == 0 and .lost_bytes == 0 and .violations == 0 and
+	    .failed_allocs == 0 and .skipped_ranges == 0' "$out" >/dev/null || {
 		fail "$trace: the report"
 		cat "$out"
 	}

@@ -8,6 +8,7 @@ ln -s "$top_builddir" "$work/top/build"
 ln -s "$top_srcdir/tests" "$work/top/tests"
 {
 	# A tour that breaks off leaves no daemon.
+	# shellcheck disable=SC2016  # for the other shell
 	echo 'VMEMD=; trap "kill \$VMEMD 2>/dev/null || :" EXIT'
 	# shellcheck disable=SC2016  # the quotes are Markdown's
 	sed -n '/^```sh$/,/^```$/p' "$top_srcdir/README.md" | grep -v '^```'

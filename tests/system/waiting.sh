@@ -18,28 +18,26 @@ waits()
 expect 2 'timed_out' ctl alloc 64K --arena lab --sleep-ms 50
 poll "the wait to be counted" waits 1
 
-# Two wait, the second for less: first come, first served.
-ctl alloc 128K --arena lab --sleep-ms -1 >"$work/first" &
+# Two wait for the same: first come, first served.
+"$vmemctl" alloc 64K --arena lab --sleep-ms -1 >"$work/first" &
 first=$!
 background="$background $first"
 poll "the first to queue" waits 2
-ctl alloc 64K --arena lab --sleep-ms 600000 >"$work/second" &
+"$vmemctl" alloc 64K --arena lab --sleep-ms 600000 >"$work/second" &
 second=$!
 background="$background $second"
 poll "the second to queue" waits 3
 expect 0 '' ctl ping		# the one worker serves others
 ctl free "$A" --arena lab >/dev/null
-expect 0 '' ctl ping
-[ ! -s "$work/second" ] || fail "the second overtook the first"
-ctl free "$B" --arena lab >/dev/null
 wait "$first" || fail "the first ended with $?"
-A=$(cat "$work/first")
-expect 0 '' ctl free "$A" --arena lab
+equal "$A" "$(cat "$work/first")" "what the first got"
+[ ! -s "$work/second" ] || fail "the second has got something, too"
+ctl free "$B" --arena lab >/dev/null
 wait "$second" || fail "the second ended with $?"
-B=$(cat "$work/second")
+equal "$B" "$(cat "$work/second")" "what the second got"
 
 # Cancelled by another client.
-ctl alloc 128K --arena lab --sleep-ms -1 >"$work/third" 2>"$work/err3" &
+"$vmemctl" alloc 128K --arena lab --sleep-ms -1 >"$work/third" 2>"$work/err3" &
 third=$!
 background="$background $third"
 poll "the third to queue" waits 4
@@ -59,7 +57,7 @@ grep -q cancelled "$work/err3" || fail "not cancelled: $(cat "$work/err3")"
 expect 2 '' ctl call cancel "{\"id\":$id,\"client\":$client}"
 
 # Killed while it waits: the space goes to the next one, not to it.
-ctl alloc 128K --arena lab --sleep-ms -1 >"$work/fourth" &
+"$vmemctl" alloc 128K --arena lab --sleep-ms -1 >"$work/fourth" &
 fourth=$!
 poll "the fourth to queue" waits 5
 kill -KILL "$fourth"
@@ -69,12 +67,12 @@ gone()
 	[ "$(ctl -j clients | jq length)" = 1 ]
 }
 poll "the killed client to go" gone
-expect 0 '' ctl free "$B" --arena lab
+expect 0 '' ctl free "$A" "$B" --arena lab
 equal 0 "$(inuse lab)" "in use once all is free"
 
 # Destroying the arena cancels who waits.
 ctl alloc 128K --arena lab >/dev/null
-ctl alloc 128K --arena lab --sleep-ms -1 >"$work/fifth" 2>"$work/err5" &
+"$vmemctl" alloc 128K --arena lab --sleep-ms -1 >"$work/fifth" 2>"$work/err5" &
 fifth=$!
 background="$background $fifth"
 poll "the fifth to queue" waits 6
