@@ -4,7 +4,7 @@
 #	doc/pictures.sh [BUILD]		BUILD: where vmemd was built (build)
 #
 # Fragments an arena of a daemon of its own, always in the same way, and leaves
-# vmemctl's picture of it in doc/map.svg.
+# vmemctl's picture of it in doc/map.png.
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +22,7 @@ until vmemctl ping >/dev/null 2>&1; do
 	kill -0 "$pid"
 	sleep 0.05
 done
-vmemctl arena create picture --size 256M --base 0x10000000
-vmemctl fragment --arena picture --pattern aging --target 0.7 --seed 5
-vmemctl dump map --arena picture --svg "$top/doc/map.svg"
+vmemctl arena create picture --size 128M --base 0x10000000 >/dev/null
+vmemctl fragment --arena picture --pattern aging --target 0.7 \
+    --seed 5 >/dev/null
+vmemctl dump map --arena picture --png "$top/doc/map.png"
