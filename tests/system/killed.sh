@@ -29,7 +29,7 @@ while [ $i -lt 3000 ]; do
 	echo '{"jsonrpc":"2.0","id":1,"method":"alloc","params":{"size":4096}}'
 	i=$((i + 1))
 done >"$work/many"
-"$rawsock" "$VMEMD_SOCKET" 0 <"$work/many" || :
+"$rawsock" "$VMEMD_SOCKET" 0 <"$work/many" >"$work/few" || :
 poll "the clients to go" alone
 poll "what they held to come back" nothing
 
@@ -40,7 +40,7 @@ for round in 1 2 3; do
 	client=$!
 	background="$background $client"
 	poll "the fill to be under way" under_way
-	kill -KILL "$client"
+	kill -KILL "$client" 2>/dev/null || :
 	wait "$client" 2>/dev/null || :
 done
 poll "the clients to go" alone
