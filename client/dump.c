@@ -75,14 +75,14 @@ dump_walk(struct ctl *ct, json_t *params, dump_page *fn, void *arg)
 
 struct range {
 	uint64_t addr, size;
-	uint64_t used;		/* bytes of it, evenly spread */
+	enum map_kind kind;
+	double share;		/* of it that is of that kind */
 };
 
 struct ranges {
 	struct ctl *ctl;
 	struct range *list;
 	size_t count, room;
-	bool used;		/* what is being read is in use */
 };
 
 /* A number, or a string if it is an address or too large for JSON. */
@@ -95,7 +95,8 @@ u64_of(const json_t *value)
 }
 
 static int
-add_range(struct ranges *ra, uint64_t addr, uint64_t size, uint64_t used)
+add_range(struct ranges *ra, uint64_t addr, uint64_t size, enum map_kind kind,
+    double share)
 {
 	size_t room = ra->room == 0 ? 1024 : 2 * ra->room;
 	struct range *grown;
@@ -109,8 +110,20 @@ add_range(struct ranges *ra, uint64_t addr, uint64_t size, uint64_t used)
 		ra->list = grown;
 		ra->room = room;
 	}
-	ra->list[ra->count++] = (struct range) { addr, size, used };
+	ra->list[ra->count++] = (struct range) { addr, size, kind, share };
 	return (0);
+}
+
+static enum map_kind
+kind_of(const json_t *entry)
+{
+	const json_t *type = json_object_get(entry, "type");
+
+	/* The list of free ranges gives no types. */
+	if (type == NULL || strcmp(json_string_value(type), "free") == 0)
+		return (MAP_RANGE_FREE);
+	return (strcmp(json_string_value(type), "cached") == 0 ?
+	    MAP_RANGE_CACHED : MAP_RANGE_USED);
 }
 
 static enum ctl_exit
@@ -121,10 +134,9 @@ take_segments(void *arg, json_t *entries)
 	size_t i;
 
 	json_array_foreach(entries, i, entry) {
-		uint64_t size = u64_of(json_object_get(entry, "size"));
-
-		if (add_range(ra, u64_of(json_object_get(entry, "addr")), size,
-			ra->used ? size : 0) != 0)
+		if (add_range(ra, u64_of(json_object_get(entry, "addr")),
+			u64_of(json_object_get(entry, "size")),
+			kind_of(entry), 1) != 0)
 			return (ctl_broken(ra->ctl, "dump", ENOMEM));
 	}
 	return (CTL_DONE);
@@ -145,49 +157,31 @@ fetch_list(struct ctl *ct, const char *arena, const char *what,
 static enum ctl_exit
 fetch_segments(struct ctl *ct, const char *arena, struct ranges *ra)
 {
-	enum ctl_exit code;
+	enum ctl_exit code = fetch_list(ct, arena, "segments", ra);
 
-	ra->used = true;
-	code = fetch_list(ct, arena, "segments", ra);
-	ra->used = false;
 	return (code != CTL_DONE ? code : fetch_list(ct, arena, "free", ra));
 }
 
 /* ---- numbers ------------------------------------------------------------ */
 
-/* The counters of one arena, wherever in the reply they are. */
-static json_t *
-arena_stats(json_t *stats)
-{
-	json_t *arenas = json_object_get(stats, "arenas");
-
-	if (json_is_array(arenas))
-		return (json_array_get(arenas, 0));
-	if (json_is_object(json_object_get(stats, "arena")))
-		return (json_object_get(stats, "arena"));
-	return (stats);
-}
-
 static enum ctl_exit
 fetch_numbers(struct ctl *ct, const char *arena, struct map *mp)
 {
 	json_t *params = json_pack("{s:s}", "arena", arena);
-	json_t *info = NULL, *stats = NULL, *as;
+	json_t *info = NULL, *as = NULL;
 	enum ctl_exit code;
 
 	code = fetch(ct, "arena.info", params, &info);
+	if (code == CTL_DONE)
+		code = fetch(ct, "stats", params, &as);
 	if (code == CTL_DONE) {
-		(void)json_object_clear(params);
-		(void)json_object_set_new(params, "arena", json_string(arena));
-		code = fetch(ct, "stats", params, &stats);
-	}
-	if (code == CTL_DONE) {
-		as = arena_stats(stats);
 		(void)snprintf(
 		    mp->mp_arena, sizeof(mp->mp_arena), "%s", arena);
 		mp->mp_quantum = u64_of(json_object_get(info, "quantum"));
 		mp->mp_size = u64_of(json_object_get(as, "size_bytes"));
 		mp->mp_inuse = u64_of(json_object_get(as, "inuse_bytes"));
+		mp->mp_held = u64_of(json_object_get(
+		    json_object_get(as, "qcache"), "held_bytes"));
 		mp->mp_free = u64_of(json_object_get(as, "free_bytes"));
 		mp->mp_largest =
 		    u64_of(json_object_get(as, "largest_free_bytes"));
@@ -199,7 +193,7 @@ fetch_numbers(struct ctl *ct, const char *arena, struct map *mp)
 	}
 	json_decref(params);
 	json_decref(info);
-	json_decref(stats);
+	json_decref(as);
 	return (code);
 }
 
@@ -218,7 +212,8 @@ window(const struct ranges *ra, bool whole, uint64_t *firstp, uint64_t *lastp)
 		for (size_t i = 0; i < ra->count; i++) {
 			const struct range *r = &ra->list[i];
 
-			if (pass == 0 && r->used == 0)
+			if (pass == 0 && (r->kind == MAP_RANGE_FREE ||
+			    r->share == 0))
 				continue;
 			if (r->addr < first)
 				first = r->addr;
@@ -227,6 +222,53 @@ window(const struct ranges *ra, bool whole, uint64_t *firstp, uint64_t *lastp)
 		}
 	*firstp = first <= last ? first : 0;
 	*lastp = first <= last ? last : 0;
+}
+
+/* What lies outside the extent of the daemon's map is the arena's, and free. */
+static int
+add_margins(struct ranges *ra, const json_t *map, uint64_t start, uint64_t end)
+{
+	uint64_t base = u64_of(json_object_get(map, "base"));
+	uint64_t last = base + (u64_of(json_object_get(map, "size")) - 1);
+
+	if (start > base &&
+	    add_range(ra, base, start - base, MAP_RANGE_FREE, 1) != 0)
+		return (ENOMEM);
+	return (last > end ? add_range(ra, end, last - end + 1,
+	    MAP_RANGE_FREE, 1) : 0);
+}
+
+static enum ctl_exit
+fetch_cells(
+    struct ctl *ct, const char *arena, bool whole, struct ranges *ra)
+{
+	json_t *params = json_pack("{s:s, s:s, s:i}", "arena", arena, "what",
+	    "map", "columns", CELLS);
+	json_t *map = NULL, *cell;
+	enum ctl_exit code = fetch(ct, "dump", params, &map);
+	uint64_t addr, bytes, start;
+	int error = 0;
+	size_t i;
+
+	json_decref(params);
+	if (code != CTL_DONE)
+		return (code);
+	addr = start = u64_of(json_object_get(map, "start"));
+	bytes = u64_of(json_object_get(map, "cell_bytes"));
+	json_array_foreach(json_object_get(map, "cells"), i, cell) {
+		double used =
+		    json_number_value(json_object_get(cell, "used"));
+		double there = used +
+		    json_number_value(json_object_get(cell, "free"));
+
+		error |= add_range(ra, addr, (uint64_t)(there * (double)bytes),
+		    MAP_RANGE_USED, used / there);
+		addr += bytes;
+	}
+	if (whole && error == 0)
+		error = add_margins(ra, map, start, addr);
+	json_decref(map);
+	return (error != 0 ? ctl_broken(ct, "dump", ENOMEM) : CTL_DONE);
 }
 
 enum ctl_exit
@@ -240,7 +282,9 @@ dump_map(struct ctl *ct, const char *arena, bool whole, unsigned int columns,
 	memset(mp, 0, sizeof(*mp));
 	code = fetch_numbers(ct, arena, mp);
 	if (code == CTL_DONE)
-		code = fetch_segments(ct, arena, &ra);
+		code = mp->mp_ranges + mp->mp_free_ranges <= SEGMENTS_MAX ?
+		    fetch_segments(ct, arena, &ra) :
+		    fetch_cells(ct, arena, whole, &ra);
 	if (code != CTL_DONE)
 		goto out;
 	window(&ra, whole, &first, &last);
@@ -249,7 +293,8 @@ dump_map(struct ctl *ct, const char *arena, bool whole, unsigned int columns,
 		goto out;
 	}
 	for (size_t i = 0; i < ra.count; i++)
-		map_add(mp, ra.list[i].addr, ra.list[i].size, ra.list[i].used);
+		map_add(mp, ra.list[i].addr, ra.list[i].size, ra.list[i].kind,
+		    ra.list[i].share);
 out:
 	free(ra.list);
 	return (code);

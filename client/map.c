@@ -13,7 +13,8 @@
 #include "proto/quantity.h"
 
 const char *const map_shade_names[MAP_SHADES] = {
-	"no span", "free", "up to 1/3 in use", "up to 2/3", "more", "full"
+	"no span", "free", "up to 1/3 in use", "up to 2/3", "more", "full",
+	"in a cache"
 };
 
 int
@@ -42,7 +43,9 @@ map_layout(struct map *mp, uint64_t first, uint64_t last,
 	mp->mp_last = last;
 	mp->mp_used = calloc((size_t)mp->mp_rows * columns, sizeof(double));
 	mp->mp_there = calloc((size_t)mp->mp_rows * columns, sizeof(double));
-	if (mp->mp_used == NULL || mp->mp_there == NULL) {
+	mp->mp_cached = calloc((size_t)mp->mp_rows * columns, sizeof(double));
+	if (mp->mp_used == NULL || mp->mp_there == NULL ||
+	    mp->mp_cached == NULL) {
 		map_fini(mp);
 		return (ENOMEM);
 	}
@@ -54,15 +57,16 @@ map_fini(struct map *mp)
 {
 	free(mp->mp_used);
 	free(mp->mp_there);
-	mp->mp_used = mp->mp_there = NULL;
+	free(mp->mp_cached);
+	mp->mp_used = mp->mp_there = mp->mp_cached = NULL;
 }
 
 void
-map_add(struct map *mp, uint64_t addr, uint64_t size, uint64_t used)
+map_add(struct map *mp, uint64_t addr, uint64_t size, enum map_kind kind,
+    double share)
 {
 	uint64_t last, cell, end;
 	uint64_t cells = (uint64_t)mp->mp_rows * mp->mp_columns;
-	double share = size > 0 ? (double)used / (double)size : 0;
 
 	if (size == 0)
 		return;
@@ -83,24 +87,30 @@ map_add(struct map *mp, uint64_t addr, uint64_t size, uint64_t used)
 			end = last;
 		bytes = (double)(end - addr) + 1;
 		mp->mp_there[cell] += bytes;
-		mp->mp_used[cell] += bytes * share;
+		if (kind != MAP_RANGE_FREE)
+			mp->mp_used[cell] += bytes * share;
+		if (kind == MAP_RANGE_CACHED)
+			mp->mp_cached[cell] += bytes * share;
 		if (end == last)
 			return;
 		addr = end + 1;
 	}
 }
 
+/* What caches hold is free to nobody else, but in nobody's use either: a cell
+ * is as full as its allocations make it. */
 enum map_shade
 map_shade(const struct map *mp, unsigned int row, unsigned int column)
 {
 	size_t cell = (size_t)row * mp->mp_columns + column;
-	double there = mp->mp_there[cell], share;
+	double there = mp->mp_there[cell], cached = mp->mp_cached[cell];
+	double used = mp->mp_used[cell] - cached, share;
 
 	if (there < 0.5)
 		return (MAP_NOTHING);
-	share = mp->mp_used[cell] / there;
-	if (mp->mp_used[cell] < 0.5)
-		return (MAP_FREE);
+	if (used < 0.5)
+		return (cached < 0.5 ? MAP_FREE : MAP_CACHED);
+	share = used / there;
 	if (share > 0.999)
 		return (MAP_FULL);
 	return (share <= 1.0 / 3 ? MAP_SPARSE :
@@ -118,6 +128,7 @@ void
 map_numbers(const struct map *mp, char *first, char *second, size_t size)
 {
 	char total[32], inuse[32], nfree[32], largest[32], cell[32], row[32];
+	char held[32];
 	uint64_t bytes = UINT64_C(1) << mp->mp_cell_shift;
 
 	(void)quantity_format(mp->mp_size, total, sizeof(total));
@@ -129,6 +140,7 @@ map_numbers(const struct map *mp, char *first, char *second, size_t size)
 	    mp->mp_ranges, nfree, mp->mp_free_ranges, largest);
 	(void)quantity_format(bytes, cell, sizeof(cell));
 	(void)quantity_format(bytes * mp->mp_columns, row, sizeof(row));
-	(void)snprintf(second, size, "external fragmentation %.3f; a cell is"
-	    " %s, a row %s", mp->mp_fragmentation, cell, row);
+	(void)snprintf(second, size, "external fragmentation %.3f, caches hold"
+	    " %s; a cell is %s, a row %s", mp->mp_fragmentation,
+	    quantity_format(mp->mp_held, held, sizeof(held)), cell, row);
 }

@@ -18,6 +18,7 @@ struct map {
 	char mp_arena[64];
 	uint64_t mp_quantum;
 	uint64_t mp_size, mp_inuse, mp_free, mp_largest;	/* bytes */
+	uint64_t mp_held;		/* of those in use, by quantum caches */
 	uint64_t mp_ranges, mp_free_ranges;
 	double mp_fragmentation;	/* external: 1 - largest / free */
 	/* The window, as map_layout() has chosen it. */
@@ -25,8 +26,11 @@ struct map {
 	unsigned int mp_cell_shift;	/* a cell is 2^this bytes */
 	unsigned int mp_columns, mp_rows;
 	/* Of each cell, in bytes; mp_columns * mp_rows of them. */
-	double *mp_used, *mp_there;
+	double *mp_used, *mp_there, *mp_cached;
 };
+
+/* What a range is. */
+enum map_kind { MAP_RANGE_FREE, MAP_RANGE_USED, MAP_RANGE_CACHED };
 
 /*
  * Choose cells for [first, last]: at most `rows` rows of `columns` (a power of
@@ -37,9 +41,10 @@ int map_layout(struct map *mp, uint64_t first, uint64_t last,
     unsigned int columns, unsigned int rows);
 void map_fini(struct map *mp);
 
-/* [addr, addr + size) is the arena's; `used` bytes of it, evenly spread, are in
- * use.  What is outside the window is left out. */
-void map_add(struct map *mp, uint64_t addr, uint64_t size, uint64_t used);
+/* [addr, addr + size) is the arena's, and of that kind, a `share` of it (0 to 1,
+ * evenly spread; the rest is free).  What is outside the window is left out. */
+void map_add(struct map *mp, uint64_t addr, uint64_t size, enum map_kind kind,
+    double share);
 
 /* How full a cell is. */
 enum map_shade {
@@ -48,9 +53,10 @@ enum map_shade {
 	MAP_SPARSE,		/* up to a third in use */
 	MAP_HALF,		/* up to two thirds */
 	MAP_DENSE,
-	MAP_FULL
+	MAP_FULL,
+	MAP_CACHED		/* in use by nobody but quantum caches */
 };
-#define MAP_SHADES 6
+#define MAP_SHADES 7
 enum map_shade map_shade(
     const struct map *mp, unsigned int row, unsigned int column);
 extern const char *const map_shade_names[MAP_SHADES];

@@ -23,7 +23,7 @@
 #define MARGIN 24u
 #define LABEL 188u		/* width of the addresses */
 #define GRID 1024u		/* width of a row */
-#define ROW 16u			/* height of one, with the gap below it */
+#define ROW 18u			/* height of one, with the gap below it */
 #define GAP 2u
 #define HEAD 96u		/* above the rows */
 #define FOOT 84u		/* below them */
@@ -34,7 +34,8 @@
 #define PAPER 0xffffffu
 
 static const uint32_t colors[MAP_SHADES] = {
-	0xffffff, 0xe6ebf0, 0xb3d1ec, 0x6ba6d9, 0x2f75b8, 0x0b3f7d
+	0xffffff, 0xe6ebf0, 0xb3d1ec, 0x6ba6d9, 0x2f75b8, 0x0b3f7d,
+	0xf0c674
 };
 
 void
@@ -54,7 +55,7 @@ draw_row(const struct map *mp, unsigned int row, struct canvas *cv)
 
 	(void)snprintf(
 	    label, sizeof(label), "0x%" PRIx64, map_row_address(mp, row));
-	cv->cv_text(cv, MARGIN + LABEL - 12, y + ROW - 4, FONT_MONO, 1, MUTED,
+	cv->cv_text(cv, MARGIN + LABEL - 12, y + ROW - 5, FONT_MONO, 1, MUTED,
 	    label);
 	for (unsigned int column = 1; column <= mp->mp_columns; column++) {
 		enum map_shade shade = map_shade(mp, row, from);
@@ -89,7 +90,7 @@ draw_legend(unsigned int y, struct canvas *cv)
 {
 	unsigned int x = MARGIN + LABEL;
 
-	for (int shade = MAP_FREE; shade <= MAP_FULL; shade++) {
+	for (int shade = MAP_FREE; shade < MAP_SHADES; shade++) {
 		cv->cv_rect(cv, x, y, SWATCH, SWATCH, colors[shade]);
 		cv->cv_text(cv, x + SWATCH + 8, y + 12, FONT_TEXT, 0, INK,
 		    map_shade_names[shade]);

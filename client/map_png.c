@@ -1,15 +1,16 @@
 /*
  * map_png.c - the picture as PNG: rectangles and letters into a raster.
  *
- * Letters of 5x7 are enlarged by Scale2x (E. Liira's EPX), once for text and
- * twice for titles: each pixel becomes four, and a corner takes the colour of
- * the two neighbours it lies between if they agree, so that slants are slants.
+ * Letters of 5x7 are enlarged by interpolating between the pixels and keeping
+ * what is above the middle, with a soft edge: slants come out as slants, where
+ * enlarged pixels would be stairs.
  */
 #include "config.h"
 
 #include "client/map.h"
 
 #include <errno.h>
+#include <math.h>
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,11 @@
 #include "client/canvas.h"
 #include "client/font.h"
 
-#define TITLE_SCALE 4		/* powers of two: what Scale2x makes */
+#define TITLE_SCALE 4
 #define TEXT_SCALE 2
-#define SCALE_MAX 4
+/* Where a letter begins and where it is solid, of 0 (off) to 1 (on). */
+#define EDGE_LOW 0.3
+#define EDGE_HIGH 0.7
 
 struct raster {
 	struct canvas ra_canvas;	/* first: see of_canvas() */
@@ -33,17 +36,22 @@ of_canvas(struct canvas *cv)
 	return ((struct raster *)(void *)cv);
 }
 
+/* Paint a pixel, over what is there; alpha: 0 leaves it, 1 covers it. */
 static void
-put_pixel(struct raster *ra, unsigned int x, unsigned int y, uint32_t rgb)
+put_pixel(struct raster *ra, int x, int y, uint32_t rgb, double alpha)
 {
 	unsigned char *p;
 
-	if (x >= ra->ra_width || y >= ra->ra_height)
+	if (x < 0 || y < 0 || (unsigned int)x >= ra->ra_width ||
+	    (unsigned int)y >= ra->ra_height)
 		return;
-	p = ra->ra_pixels + 3 * ((size_t)y * ra->ra_width + x);
-	p[0] = (unsigned char)(rgb >> 16);
-	p[1] = (unsigned char)(rgb >> 8);
-	p[2] = (unsigned char)rgb;
+	p = ra->ra_pixels +
+	    3 * ((size_t)y * ra->ra_width + (unsigned int)x);
+	for (int i = 0; i < 3; i++) {
+		double ink = rgb >> (16 - 8 * i) & 0xff;
+
+		p[i] = (unsigned char)(p[i] + (ink - p[i]) * alpha + 0.5);
+	}
 }
 
 static void
@@ -52,47 +60,25 @@ raster_rect(struct canvas *cv, unsigned int x, unsigned int y, unsigned int w,
 {
 	for (unsigned int j = y; j < y + h; j++)
 		for (unsigned int i = x; i < x + w; i++)
-			put_pixel(of_canvas(cv), i, j, rgb);
+			put_pixel(of_canvas(cv), (int)i, (int)j, rgb, 1);
 }
 
 /* ---- letters ------------------------------------------------------------ */
 
-/* A letter as a bitmap, with room for the largest. */
-struct letter {
-	int width, height;
-	bool bits[SCALE_MAX * FONT_HEIGHT][SCALE_MAX * FONT_WIDTH];
-};
-
-static bool
-bit(const struct letter *le, int x, int y)
+/* How much of a letter is at (x, y), in its own pixels: pixel (i, j) has its
+ * middle at (i + 0.5, j + 0.5), and between middles is interpolated. */
+static double
+coverage(char c, double x, double y)
 {
-	return (x >= 0 && x < le->width && y >= 0 && y < le->height &&
-	    le->bits[y][x]);
-}
+	int i = (int)floor(x - 0.5), j = (int)floor(y - 0.5);
+	double u = x - 0.5 - i, v = y - 0.5 - j, sum;
 
-static void
-scale2x(struct letter *le)
-{
-	struct letter to = { 2 * le->width, 2 * le->height, { { false } } };
-
-	for (int y = 0; y < le->height; y++)
-		for (int x = 0; x < le->width; x++) {
-			bool p = bit(le, x, y), up = bit(le, x, y - 1),
-			     down = bit(le, x, y + 1),
-			     left = bit(le, x - 1, y),
-			     right = bit(le, x + 1, y);
-			bool corner = left != right && up != down;
-
-			to.bits[2 * y][2 * x] =
-			    corner && left == up ? left : p;
-			to.bits[2 * y][2 * x + 1] =
-			    corner && up == right ? right : p;
-			to.bits[2 * y + 1][2 * x] =
-			    corner && left == down ? left : p;
-			to.bits[2 * y + 1][2 * x + 1] =
-			    corner && down == right ? right : p;
-		}
-	*le = to;
+	sum = (1 - u) * (1 - v) * font_pixel(c, i, j) +
+	    u * (1 - v) * font_pixel(c, i + 1, j) +
+	    (1 - u) * v * font_pixel(c, i, j + 1) +
+	    u * v * font_pixel(c, i + 1, j + 1);
+	sum = (sum - EDGE_LOW) / (EDGE_HIGH - EDGE_LOW);
+	return (sum < 0 ? 0 : sum > 1 ? 1 : sum);
 }
 
 static int
@@ -114,25 +100,19 @@ advance(enum canvas_font font, char c, int *firstp)
 	return ((width + 1) * scale_of(font));
 }
 
+/* With its left edge at x and its base line at y. */
 static void
 put_letter(struct raster *ra, int x, int y, enum canvas_font font, char c,
     int first, uint32_t rgb)
 {
-	struct letter le = { FONT_WIDTH, FONT_HEIGHT, { { false } } };
 	int scale = scale_of(font);
 
-	for (int j = 0; j < FONT_HEIGHT; j++)
-		for (int i = 0; i < FONT_WIDTH; i++)
-			le.bits[j][i] = font_pixel(c, i, j);
-	for (int s = 1; s < scale; s *= 2)
-		scale2x(&le);
-	x -= first * scale;
-	y -= FONT_BASE * scale;
-	for (int j = 0; j < le.height; j++)
-		for (int i = 0; i < le.width; i++)
-			if (le.bits[j][i] && x + i >= 0 && y + j >= 0)
-				put_pixel(ra, (unsigned int)(x + i),
-				    (unsigned int)(y + j), rgb);
+	/* A pixel more on each side, for the soft edge. */
+	for (int j = -scale; j < (FONT_HEIGHT + 1) * scale; j++)
+		for (int i = -scale; i < (FONT_WIDTH + 1) * scale; i++)
+			put_pixel(ra, x + i - first * scale,
+			    y + j - FONT_BASE * scale, rgb,
+			    coverage(c, (i + 0.5) / scale, (j + 0.5) / scale));
 }
 
 unsigned int

@@ -21,6 +21,7 @@ static const struct style styles[MAP_SHADES] = {
 	{ "\xe2\x96\x92", "+", "\033[38;5;75m" },		/* medium */
 	{ "\xe2\x96\x93", "*", "\033[38;5;33m" },		/* dark */
 	{ "\xe2\x96\x88", "#", "\033[38;5;26m" },		/* full block */
+	{ "\xe2\x97\xa6", "c", "\033[38;5;179m" },		/* white bullet */
 };
 static const char reset[] = "\033[0m";
 
@@ -50,12 +51,11 @@ draw_row(
 static void
 draw_legend(FILE *f, bool color, bool utf8)
 {
-	(void)fputs("                ", f);
-	for (int shade = MAP_FREE; shade <= MAP_FULL; shade++)
+	for (int shade = MAP_FREE; shade < MAP_SHADES; shade++)
 		(void)fprintf(f, "%s%s%s %s%s",
 		    color ? styles[shade].color : "",
 		    glyph((enum map_shade)shade, utf8), color ? reset : "",
-		    map_shade_names[shade], shade < MAP_FULL ? "  " : "\n");
+		    map_shade_names[shade], shade + 1 < MAP_SHADES ? "  " : "\n");
 }
 
 void

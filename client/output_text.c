@@ -18,6 +18,7 @@
 
 #define COLUMNS_MAX 40
 #define INDENT 2
+#define GUTTER 2		/* between columns */
 
 /* ---- one value ---------------------------------------------------------- */
 
@@ -26,7 +27,7 @@ static bool
 is_bytes(const char *key)
 {
 	static const char *const names[] = { "size", "bytes", "quantum",
-		"qcache_max", "freed_bytes" };
+		"qcache_max", "largest_free" };
 	size_t len = strlen(key);
 
 	if (len > 6 && strcmp(key + len - 6, "_bytes") == 0)
@@ -146,40 +147,50 @@ measure(struct table *tb, const json_t *rows)
 	}
 }
 
+/* *gapp: blanks owed to the line, so that none are left at its end. */
 static void
-put_cell(const struct table *tb, size_t c, const char *text)
+put_cell(const struct table *tb, size_t c, const char *text, int *gapp)
 {
-	bool last = c + 1 == tb->count;
+	int len = (int)strlen(text);
+	int blanks = len < tb->widths[c] ? tb->widths[c] - len : 0;
 
-	if (c > 0)
-		(void)fputs("  ", stdout);
 	if (tb->right[c])
-		(void)printf("%*s", tb->widths[c], text);
-	else
-		(void)printf("%-*s", last ? 0 : tb->widths[c], text);
-	if (last)
-		(void)putchar('\n');
+		*gapp += blanks;
+	if (len > 0) {
+		(void)printf("%*s%s", *gapp, "", text);
+		*gapp = 0;
+	}
+	*gapp += tb->right[c] ? GUTTER : blanks + GUTTER;
+}
+
+static void
+put_row(const struct table *tb, const json_t *row)
+{
+	char buf[64];
+	int gap = 0;
+
+	for (size_t c = 0; c < tb->count; c++) {
+		json_t *value = json_object_get(row, tb->keys[c]);
+
+		put_cell(tb, c, row == NULL ? tb->keys[c] : value == NULL ? "" :
+		    scalar(tb->keys[c], value, false, buf, sizeof(buf)), &gap);
+	}
+	(void)putchar('\n');
 }
 
 static void
 put_table(const json_t *rows, const char *const columns[], bool header)
 {
 	struct table tb = { .count = 0 };
-	char buf[64];
 	size_t i;
 	json_t *row;
 
 	choose_columns(&tb, rows, columns);
 	measure(&tb, rows);
-	for (size_t c = 0; header && c < tb.count; c++)
-		put_cell(&tb, c, tb.keys[c]);
+	if (header)
+		put_row(&tb, NULL);
 	json_array_foreach(rows, i, row)
-		for (size_t c = 0; c < tb.count; c++) {
-			json_t *value = json_object_get(row, tb.keys[c]);
-
-			put_cell(&tb, c, value == NULL ? "" :
-			    scalar(tb.keys[c], value, false, buf, sizeof(buf)));
-		}
+		put_row(&tb, row);
 }
 
 /* ---- lists -------------------------------------------------------------- */
@@ -222,6 +233,24 @@ put_words(const char *key, const json_t *list, int width, int indent)
 	(void)puts(json_array_size(list) == 0 ? "-" : "");
 }
 
+/* {"alloc": {...}, "free": {...}}: a row each, its name first. */
+static void
+put_named(json_t *object, const char *title, const char *const columns[])
+{
+	json_t *rows = json_array(), *value;
+	const char *key;
+
+	json_object_foreach(object, key, value) {
+		json_t *row = json_object();
+
+		(void)json_object_set_new(row, title, json_string(key));
+		(void)json_object_update_missing(row, value);
+		(void)json_array_append_new(rows, row);
+	}
+	put_table(rows, columns, true);
+	json_decref(rows);
+}
+
 static void
 put_members(json_t *object, int indent)
 {
@@ -239,7 +268,11 @@ put_members(json_t *object, int indent)
 		else if (json_is_array(value) && !is_table(value))
 			put_words(key, value, width, indent);
 	json_object_foreach(object, key, value) {
-		if (json_is_object(value) && json_object_size(value) > 0) {
+		if (strcmp(key, "latency") == 0 && json_is_object(value)) {
+			(void)putchar('\n');
+			put_named(value, key, NULL);
+		} else if (json_is_object(value) &&
+		    json_object_size(value) > 0) {
 			(void)printf("%*s%s:\n", indent, "", key);
 			/* Bounded by the parser's depth. */
 			put_members(value, indent + INDENT);
@@ -277,9 +310,6 @@ static const char *const stats_columns[] = { "name", "arena", "size_bytes",
 	"external_fragmentation", "segments", "allocs", "frees", "fails",
 	NULL };
 
-static const char *const latency_columns[] = { "latency", "count", "p50_ns",
-	"p90_ns", "p99_ns", "p999_ns", "max_ns", NULL };
-
 static void
 print_alloc(json_t *result)
 {
@@ -310,69 +340,35 @@ print_line(json_t *result)
 	(void)puts(*sep == '\0' ? "done" : "");
 }
 
-/* Rows for what has happened at all, out of { "alloc": {"count", ...}, ... }:
- * the buckets of the histograms are for programs. */
-static json_t *
-latency_rows(json_t *latency)
-{
-	json_t *rows = json_array(), *row, *value;
-	const char *key;
-
-	json_object_foreach(latency, key, value) {
-		if (json_integer_value(json_object_get(value, "count")) == 0)
-			continue;
-		row = json_copy(value);
-		(void)json_object_set_new(row, "latency", json_string(key));
-		(void)json_array_append_new(rows, row);
-	}
-	return (rows);
-}
-
-/* Take a member out, to show it apart; NULL: there is none. */
-static json_t *
-take_member(json_t *object, const char *key)
-{
-	json_t *value = json_object_get(object, key);
-
-	json_incref(value);
-	(void)json_object_del(object, key);
-	return (value);
-}
-
-static void
-put_stats_table(json_t *rows, const char *const columns[])
-{
-	if (!is_table(rows))
-		return;
-	(void)putchar('\n');
-	put_table(rows, columns, true);
-}
-
-/*
- * What is counted, of one arena or of the daemon and all of them; below it the
- * arenas and the latencies, of methods and of operations, as tables.
- */
 static void
 print_stats(json_t *result)
 {
-	json_t *arenas = take_member(result, "arenas");
-	json_t *part[3] = { result, json_object_get(result, "daemon"),
-		json_object_get(result, "total") };
-	json_t *rows[3];
+	json_t *arenas = json_object_get(result, "arenas");
 
-	for (int i = 0; i < 3; i++) {
-		json_t *latency = take_member(part[i], "latency");
-
-		rows[i] = latency_rows(latency);
-		json_decref(latency);
+	if (arenas != NULL) {
+		put_named(arenas, "arena", stats_columns);
+		(void)putchar('\n');
+		(void)json_object_del(result, "arenas");
 	}
 	put_members(result, 0);
-	put_stats_table(arenas, stats_columns);
-	for (int i = 0; i < 3; i++) {
-		put_stats_table(rows[i], latency_columns);
-		json_decref(rows[i]);
-	}
-	json_decref(arenas);
+}
+
+/* A page of `dump`; counters aren't a table. */
+static void
+print_dump(json_t *result)
+{
+	json_t *entries = json_object_get(result, "entries");
+	const char *what = json_string_value(json_object_get(result, "what"));
+	size_t i;
+	json_t *item;
+
+	if (entries == NULL)
+		put_members(result, 0);
+	else if (what != NULL && strcmp(what, "stats") == 0)
+		json_array_foreach(entries, i, item)
+			put_members(item, 0);
+	else
+		output_value(entries, NULL, true);
 }
 
 static void
@@ -426,6 +422,7 @@ static const struct {
 	{ "methods", print_methods },
 	{ "arena list", print_arenas },
 	{ "clients", print_clients },
+	{ "dump", print_dump },
 	{ "ping", print_line },
 };
 

@@ -21,16 +21,15 @@
 #define PAGE 4096
 #define PROGRESS_NS 200000000
 /*
- * How many operations the clients may be apart: a small share of the trace and
- * of the ranges that it has live at most, so that what is live looks like the
- * trace's (a-python has 91 live: 64 operations apart, its extent was 3.5 times
- * the peak); and enough for pipelines where the trace allows.
+ * How many operations the clients may be apart: few beside what is live, and
+ * beside the trace, so that the live set stays the trace's; and more than that
+ * doesn't make full pipelines any fuller.
  */
 #define DRIFT_SHARE 128
-#define DRIFT_LIVE_SHARE 8
-#define DRIFT_MIN 8u
+#define DRIFT_LIVE_SHARE 4
+#define DRIFT_MIN 16u
 #define DRIFT_MAX 1024u
-#define WINDOW_MIN 1u
+#define WINDOW_MIN 2u
 #define WINDOW_MAX 64u
 
 const struct proto_param replay_params[] = {
@@ -225,7 +224,8 @@ memory_limits(struct replay *rp, const json_t *arena, const json_t *info)
 	const json_t *limits = json_object_get(info, "limits");
 	const char *commit =
 	    json_string_value(json_object_get(info, "commit"));
-	const char *kind = json_string_value(json_object_get(arena, "kind"));
+	const char *kind =
+	    json_string_value(json_object_get(arena, "kind"));
 
 	if (json_is_true(json_object_get(arena, "pageable")) &&
 	    commit != NULL && strcmp(commit, "strict") == 0)
@@ -304,27 +304,6 @@ try_pattern(struct replay *rp)
 	return (code);
 }
 
-/* The member of that name, wherever in the tree; depth-bounded by the parser
- * of JSON. */
-static const json_t *
-find_member(json_t *tree, const char *name)
-{
-	const json_t *found = json_object_get(tree, name);
-	const char *key;
-	json_t *value;
-	size_t i;
-
-	if (found != NULL)
-		return (found);
-	json_object_foreach(tree, key, value)
-		if ((found = find_member(value, name)) != NULL)
-			return (found);
-	json_array_foreach(tree, i, value)
-		if ((found = find_member(value, name)) != NULL)
-			return (found);
-	return (NULL);
-}
-
 /* Bytes in use, once the quantum caches have given back what they hold. */
 static enum ctl_exit
 measure(struct replay *rp, uint64_t *bytesp)
@@ -342,8 +321,7 @@ measure(struct replay *rp, uint64_t *bytesp)
 	tree = fetch(rp, "stats", params, &code);
 	if (tree == NULL)
 		return (code);
-	*bytesp = (uint64_t)json_integer_value(
-	    find_member(tree, "inuse_bytes"));
+	*bytesp = u64_of(tree, "inuse_bytes", 0);
 	json_decref(tree);
 	return (CTL_DONE);
 }
@@ -378,9 +356,10 @@ static enum ctl_exit
 prepare_clients(struct replay *rp)
 {
 	unsigned int n = rp->rp_clients_count;
-	uint32_t drift = clamp(rp->rp_trace->tr_peak_count / DRIFT_LIVE_SHARE,
-	    DRIFT_MIN,
-	    clamp(rp->rp_nops / DRIFT_SHARE, DRIFT_MIN, DRIFT_MAX));
+	uint32_t by_length = rp->rp_nops / DRIFT_SHARE;
+	uint32_t by_live = rp->rp_trace->tr_peak_count / DRIFT_LIVE_SHARE;
+	uint32_t drift = clamp(by_length < by_live ? by_length : by_live,
+	    DRIFT_MIN, DRIFT_MAX);
 	int error;
 
 	rp->rp_window = clamp(drift / n, WINDOW_MIN, WINDOW_MAX);

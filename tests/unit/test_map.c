@@ -20,12 +20,12 @@
 
 static const char golden[] =
     "lab: size 128K, in use 44K (3), free 84K (3), largest free 64K\n"
-    "external fragmentation 0.238; a cell is 4K, a row 64K\n"
+    "external fragmentation 0.238, caches hold 4K; a cell is 4K, a row 64K\n"
     "\n"
     "       0x10000  ##.....+##......\n"
-    "       0x20000  ######          \n"
+    "       0x20000  #####c          \n"
     "\n"
-    "                . free  - up to 1/3 in use  + up to 2/3  * more  # full\n";
+    ". free  - up to 1/3 in use  + up to 2/3  * more  # full  c in a cache\n";
 
 static void
 demo(struct map *mp)
@@ -37,15 +37,18 @@ demo(struct map *mp)
 	mp->mp_inuse = 44 * 1024;
 	mp->mp_free = 84 * 1024;
 	mp->mp_largest = 64 * 1024;
+	mp->mp_held = 4096;
 	mp->mp_ranges = mp->mp_free_ranges = 3;
 	mp->mp_fragmentation = 1 - 64.0 / 84;
 	assert_int_equal(map_layout(mp, 0x10000, 0x25fff, 16, 8), 0);
-	map_add(mp, 0x10000, 0x2000, 0x2000);
-	map_add(mp, 0x12000, 0x5000, 0);
-	map_add(mp, 0x17000, 0x1000, 0x800);
-	map_add(mp, 0x18000, 0x2000, 0x2000);
-	map_add(mp, 0x1a000, 0x6000, 0);
-	map_add(mp, 0x20000, 0x6000, 0x6000);
+	map_add(mp, 0x10000, 0x2000, MAP_RANGE_USED, 1);
+	map_add(mp, 0x12000, 0x5000, MAP_RANGE_FREE, 1);
+	map_add(mp, 0x17000, 0x800, MAP_RANGE_USED, 1);
+	map_add(mp, 0x17800, 0x800, MAP_RANGE_FREE, 1);
+	map_add(mp, 0x18000, 0x2000, MAP_RANGE_USED, 1);
+	map_add(mp, 0x1a000, 0x6000, MAP_RANGE_FREE, 1);
+	map_add(mp, 0x20000, 0x5000, MAP_RANGE_USED, 1);
+	map_add(mp, 0x25000, 0x1000, MAP_RANGE_CACHED, 1);
 }
 
 static void
@@ -113,14 +116,14 @@ test_scales(void **state)
 	assert_int_equal(map_layout(&map, 0, (1u << 30) - 1, 64, 4), 0);
 	assert_int_equal(map.mp_cell_shift, 22);
 	assert_int_equal(map.mp_rows, 4);
-	map_add(&map, 12345, 1u << 29, 1u << 28);
+	map_add(&map, 12345, 1u << 29, MAP_RANGE_USED, 0.5);
 	assert_true(total(&map, map.mp_there) == (double)(1u << 29));
 	assert_true(total(&map, map.mp_used) == (double)(1u << 28));
 	map_fini(&map);
 	/* All of 2^64, and its last byte. */
 	assert_int_equal(map_layout(&map, 0, UINT64_MAX, 64, 24), 0);
 	assert_int_equal(map.mp_rows, 16 > map.mp_rows ? map.mp_rows : 16);
-	map_add(&map, UINT64_MAX, 1, 1);
+	map_add(&map, UINT64_MAX, 1, MAP_RANGE_USED, 1);
 	assert_int_equal(
 	    map_shade(&map, map.mp_rows - 1, 63), MAP_FULL);
 	map_fini(&map);
@@ -129,8 +132,8 @@ test_scales(void **state)
 	assert_int_equal(map_layout(&map, 100, 100, 16, 4), 0);
 	assert_int_equal(map.mp_cell_shift, 0);
 	assert_int_equal(map.mp_rows, 1);
-	map_add(&map, 0, 96, 96);
-	map_add(&map, 100, 1, 1);
+	map_add(&map, 0, 96, MAP_RANGE_USED, 1);
+	map_add(&map, 100, 1, MAP_RANGE_USED, 1);
 	assert_true(total(&map, map.mp_there) == 1);
 	assert_int_equal(map_shade(&map, 0, 4), MAP_FULL);
 	assert_int_equal(map_shade(&map, 0, 5), MAP_NOTHING);
