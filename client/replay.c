@@ -29,6 +29,9 @@
 #define DRIFT_LIVE_SHARE 4
 #define DRIFT_MIN 16u
 #define DRIFT_MAX 1024u
+/* And how many bytes are few beside what is live, so that the drift's number
+ * of operations on as many each stays about as little. */
+#define SLACK_SHARE 256
 #define WINDOW_MIN 2u
 #define WINDOW_MAX 64u
 
@@ -344,6 +347,50 @@ check(struct replay *rp)
 	return (code == CTL_FAILED ? CTL_DONE : code);
 }
 
+/* ---- likeness ----------------------------------------------------------- */
+
+/*
+ * What is live after each operation, in the arena's quanta; ri_size counts what
+ * is left of each id, and is left as it was.
+ */
+static enum ctl_exit
+trace_live(struct replay *rp)
+{
+	uint64_t quantum = rp->rp_quantum, live = 0, peak = 0;
+
+	rp->rp_trace_live =
+	    calloc((size_t)rp->rp_nops + 1, sizeof(rp->rp_trace_live[0]));
+	if (rp->rp_trace_live == NULL)
+		return (ctl_fail(rp->rp_ctl, CTL_USAGE, "no_memory",
+		    "replay: out of memory"));
+	for (uint32_t i = 0; i < rp->rp_nops; i++) {
+		const struct trace_op *op = &rp->rp_trace->tr_ops[i];
+		struct replay_id *ri = &rp->rp_ids[op->op_id];
+		uint64_t freed = op->op_kind == TRACE_FREE ? ri->ri_size :
+		    op->op_size / quantum * quantum;
+
+		if (op->op_kind == TRACE_ALLOC &&
+		    op->op_size <= rp->rp_capacity) {
+			ri->ri_size = (op->op_size + quantum - 1) / quantum *
+			    quantum;
+			live += ri->ri_size;
+		} else if (op->op_kind != TRACE_ALLOC) {
+			if (freed > ri->ri_size)
+				freed = ri->ri_size;
+			ri->ri_size -= freed;
+			live -= freed;
+		}
+		rp->rp_trace_live[i] = live;
+		if (live > peak)
+			peak = live;
+	}
+	for (uint32_t id = 0; id <= rp->rp_trace->tr_allocs; id++)
+		rp->rp_ids[id].ri_size = 0;
+	rp->rp_trace_peak = peak;
+	rp->rp_slack = peak / SLACK_SHARE;
+	return (CTL_DONE);
+}
+
 /* ---- the run ------------------------------------------------------------ */
 
 static unsigned int
@@ -501,7 +548,9 @@ run(struct replay *rp)
 {
 	enum ctl_exit code, end;
 
-	code = prepare_clients(rp);
+	code = trace_live(rp);
+	if (code == CTL_DONE)
+		code = prepare_clients(rp);
 	if (code == CTL_DONE && rp->rp_verify == VERIFY_PATTERN)
 		code = try_pattern(rp);
 	if (code == CTL_DONE)
@@ -547,6 +596,7 @@ replay_free(struct replay *rp)
 	free(rp->rp_clients);
 	free(rp->rp_ids);
 	free(rp->rp_put_off);
+	free(rp->rp_trace_live);
 	(void)pthread_cond_destroy(&rp->rp_ended);
 	(void)pthread_mutex_destroy(&rp->rp_lock);
 	free(rp);

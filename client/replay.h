@@ -80,6 +80,7 @@ struct replay_client {
 	struct replay_counts cl_counts;
 	struct hist cl_alloc_ns, cl_free_ns;
 	_Atomic uint32_t cl_done;	/* operations, for the progress */
+	_Atomic uint32_t cl_settled;	/* all of its before this are answered */
 };
 
 struct replay {
@@ -98,6 +99,9 @@ struct replay {
 	uint32_t rp_nops;		/* to replay */
 	struct replay_id *rp_ids;	/* by id */
 	uint32_t *rp_put_off;		/* by operation: the next put off */
+	uint64_t *rp_trace_live;	/* by operation: bytes live after it */
+	uint64_t rp_trace_peak;		/* the most of those */
+	uint64_t rp_slack;		/* bytes that are few beside that */
 	/* The arena. */
 	char rp_arena_json[600];	/* "\"heap\"" */
 	uint64_t rp_quantum;
@@ -112,6 +116,7 @@ struct replay {
 	uint64_t rp_start_ns;
 	atomic_int rp_stop;		/* nothing new is to be begun */
 	_Atomic uint64_t rp_live, rp_peak;	/* bytes, rounded */
+	_Atomic uint64_t rp_claimed;	/* asked for, or not yet surely freed */
 	pthread_mutex_t rp_lock;	/* findings, rp_running */
 	pthread_cond_t rp_ended;
 	unsigned int rp_running;	/* clients */

@@ -10,12 +10,21 @@ that nothing is freed much later than it was.  On one connection the daemon work
  * in the order of the requests, so that what needs no reply (a fill, a verify
  * and a free of the same range) is sent in a row.
  *
- * 2. Pieces.  The first partial free of an id makes a list of what is left of
+ * 2. Likeness.  The gate keeps the clients within some operations of each
+ * other.  That is little beside what is live, but for traces of few and large
+ * ranges: a realloc whose two halves are different clients' could come the
+ * wrong way round, and the peak be far off the trace's.  So an operation on a
+ * large range (above rp_slack) waits until every operation before it is
+ * answered, and an allocation by which more would be claimed than is live in the
+ * trace at that point, until there is space or that is so.  The slowest client
+ * never waits for long: the others, all ahead of it, have taken their replies.
+ *
+ * 3. Pieces.  The first partial free of an id makes a list of what is left of
  * it (in rounded bytes), and a later free frees every piece.  Offsets that
  * aren't multiples of the arena's quantum are rounded inwards; what that keeps
  * is freed with the rest.
  *
- * 3. Verification.  A range is in the shadow map from when its reply comes to
+ * 4. Verification.  A range is in the shadow map from when its reply comes to
  * just before its free is sent.  With `pattern`, its first and last page are
  * filled with a seed of its own, and checked before they are freed, in the
  * pieces in which they are.  A fill that the daemon refuses for want of frames
@@ -42,13 +51,15 @@ that nothing is freed much later than it was.  On one connection the daemon work
 /* Replies to requests that may be under way: the window, and what was put off
  * and is sent all at once.  A power of two. */
 #define PENDING_ROOM 16384u
-#define PAUSE_NS 50000000u		/* looks at rp_stop this often */
+#define PAUSE_NS 50000000u	/* looks at rp_stop this often */
+#define TURN_PAUSE_NS 20000u	/* and at other clients: a round trip */
 
 enum kind { ASK_ALLOC, ASK_FREE, ASK_PART, ASK_FILL, ASK_VERIFY };
 
 /* A request under way; its place is its id modulo PENDING_ROOM. */
 struct pending {
 	uint64_t pe_sent_ns;
+	uint64_t pe_bytes;		/* claimed until it is answered */
 	uint32_t pe_id;			/* of the trace */
 	uint32_t pe_op;			/* index, or REPLAY_NONE */
 	enum kind pe_kind;
@@ -60,6 +71,7 @@ struct client {
 	struct vmemclient *c_conn;
 	struct replay_counts *c_counts;
 	struct vmemclient_reply c_reply;
+	uint64_t c_request;		/* the last's id */
 	unsigned int c_pending;		/* requests */
 	unsigned int c_put_off;		/* operations */
 	bool c_ended;		/* the connection, or all sense of going on */
@@ -107,12 +119,27 @@ ask(struct client *c, enum kind kind, uint32_t id, uint32_t op)
 		lost(c, error);
 		return;
 	}
+	c->c_request = request;
 	pe = &c->c_table[request % PENDING_ROOM];
+	pe->pe_bytes = 0;
 	pe->pe_sent_ns = clock_ns();
 	pe->pe_id = id;
 	pe->pe_op = op;
 	pe->pe_kind = kind;
 	c->c_pending++;
+}
+
+/* The request just sent frees so many bytes. */
+static void
+frees(struct client *c, uint64_t bytes)
+{
+	c->c_table[c->c_request % PENDING_ROOM].pe_bytes = bytes;
+}
+
+static uint64_t
+rounded(const struct replay *rp, uint64_t size)
+{
+	return ((size + rp->rp_quantum - 1) / rp->rp_quantum * rp->rp_quantum);
 }
 
 static void
@@ -129,6 +156,7 @@ ask_alloc(struct client *c, const struct trace_op *op, uint32_t op_index)
 		to += sprintf(to, ",\"fit\":\"%s\"", rp->rp_fit);
 	(void)strcpy(to, "}");
 	ask(c, ASK_ALLOC, op->op_id, op_index);
+	(void)atomic_fetch_add(&rp->rp_claimed, rounded(rp, op->op_size));
 }
 
 /* ---- the pattern -------------------------------------------------------- */
@@ -298,6 +326,9 @@ granted(struct client *c, const struct pending *pe)
 		return;
 	}
 	ri->ri_state = ID_LIVE;
+	/* More than was claimed, if a cache rounds up further. */
+	(void)atomic_fetch_add(
+	    &rp->rp_claimed, ri->ri_size - rounded(rp, op->op_size));
 	c->c_counts->rc_allocs++;
 	if (ri->ri_addr < c->c_counts->rc_low)
 		c->c_counts->rc_low = ri->ri_addr;
@@ -340,6 +371,7 @@ free_pieces(struct client *c, uint32_t id, uint32_t op)
 	while (i < ps->ps_count) {
 		char *to = c->c_params;
 		const char *comma = "";
+		uint64_t bytes = 0;
 
 		for (size_t j = i; j < ps->ps_count && j < i + ADDRS_MAX; j++)
 			verify_part(c, id, ps->ps_list[j].pc_start,
@@ -350,12 +382,14 @@ free_pieces(struct client *c, uint32_t id, uint32_t op)
 			const struct piece *pc = &ps->ps_list[i];
 
 			leave(c, id, pc->pc_start, pc->pc_end);
+			bytes += pc->pc_end - pc->pc_start;
 			to += sprintf(to, "%s\"0x%" PRIx64 "\"", comma,
 			    ri->ri_addr + pc->pc_start);
 			comma = ",";
 		}
 		(void)strcpy(to, "]}");
 		ask(c, ASK_FREE, id, op);
+		frees(c, bytes);
 	}
 }
 
@@ -376,6 +410,7 @@ free_id(struct client *c, uint32_t id, uint32_t op)
 		(void)sprintf(c->c_params, "{\"arena\":%s,\"addr\":\"0x%" PRIx64
 		    "\"}", c->c_replay->rp_arena_json, ri->ri_addr);
 		ask(c, ASK_FREE, id, op);
+		frees(c, ri->ri_size);
 	}
 	ri->ri_state = ID_GONE;
 }
@@ -427,6 +462,7 @@ op_part(struct client *c, uint32_t op_index)
 	    "\",\"size\":%" PRIu64 ",\"partial\":true}", rp->rp_arena_json,
 	    ri->ri_addr + pc.pc_start, pc.pc_end - pc.pc_start);
 	ask(c, ASK_PART, op->op_id, op_index);
+	frees(c, pc.pc_end - pc.pc_start);
 }
 
 /* ---- replies ------------------------------------------------------------ */
@@ -475,8 +511,11 @@ refused(struct client *c, const struct pending *pe)
 	struct replay_id *ri = &rp->rp_ids[pe->pe_id];
 	int code = c->c_reply.code;
 
-	if (pe->pe_kind == ASK_ALLOC)
+	if (pe->pe_kind == ASK_ALLOC) {
 		ri->ri_state = ID_REFUSED;
+		(void)atomic_fetch_sub(&rp->rp_claimed,
+		    rounded(rp, rp->rp_trace->tr_ops[pe->pe_op].op_size));
+	}
 	if (pe->pe_kind == ASK_ALLOC && is_exhaustion(code)) {
 		c->c_counts->rc_refused++;
 	} else if (pe->pe_kind == ASK_FILL && is_exhaustion(code)) {
@@ -534,6 +573,7 @@ take_reply(struct client *c)
 	}
 	pe = c->c_table[c->c_reply.id % PENDING_ROOM];
 	c->c_pending--;
+	(void)atomic_fetch_sub(&rp->rp_claimed, pe.pe_bytes);
 	ns = clock_ns() - pe.pe_sent_ns;
 	if (pe.pe_kind == ASK_ALLOC)
 		hist_record(&c->c_shared->cl_alloc_ns, ns);
@@ -622,6 +662,70 @@ await_time(struct client *c, uint32_t op_index)
 		pause_until(due);
 }
 
+/*
+ * Say up to where everything of this client's is answered.  Replies come in the
+ * order of the requests, but requests not in that of the operations: what was
+ * put off comes late.  What still is put off is behind its allocation.
+ */
+static void
+settle(struct client *c, uint32_t op_index)
+{
+	for (uint64_t r = c->c_request - c->c_pending + 1; r <= c->c_request;
+	     r++)
+		if (c->c_table[r % PENDING_ROOM].pe_op < op_index)
+			op_index = c->c_table[r % PENDING_ROOM].pe_op;
+	atomic_store(&c->c_shared->cl_settled, op_index);
+}
+
+static bool
+all_settled(struct replay *rp, uint32_t op_index)
+{
+	for (unsigned int i = 0; i < rp->rp_clients_count; i++)
+		if (atomic_load(&rp->rp_clients[i].cl_settled) < op_index)
+			return (false);
+	return (true);
+}
+
+/* How many bytes an operation is about. */
+static uint64_t
+weight(const struct replay *rp, const struct trace_op *op)
+{
+	const struct replay_id *ri = &rp->rp_ids[op->op_id];
+
+	return (rounded(rp, op->op_kind != TRACE_FREE ? op->op_size :
+	    rp->rp_trace->tr_ops[ri->ri_op].op_size));
+}
+
+/* May it be done though earlier operations are still unanswered? */
+static bool
+may_overtake(const struct replay *rp, uint32_t op_index)
+{
+	const struct trace_op *op = &rp->rp_trace->tr_ops[op_index];
+	uint64_t bytes = weight(rp, op);
+
+	if (bytes > rp->rp_slack)
+		return (bytes > rp->rp_capacity);	/* is skipped */
+	return (op->op_kind != TRACE_ALLOC ||
+	    atomic_load(&rp->rp_claimed) + bytes <=
+		rp->rp_trace_live[op_index] + rp->rp_slack);
+}
+
+/* See 2. above. */
+static void
+await_turn(struct client *c, uint32_t op_index)
+{
+	struct replay *rp = c->c_replay;
+	struct timespec pause = { 0, TURN_PAUSE_NS };
+
+	if (rp->rp_clients_count == 1 || may_overtake(rp, op_index))
+		return;
+	take_replies(c, 0);
+	settle(c, op_index);
+	while (!may_overtake(rp, op_index) && !all_settled(rp, op_index) &&
+	    !atomic_load(&rp->rp_stop))
+		(void)nanosleep(&pause, NULL);
+}
+
 /* Not too far ahead of the other clients. */
 static void
 await_others(struct client *c, uint32_t op_index)
@@ -632,6 +736,7 @@ await_others(struct client *c, uint32_t op_index)
 	if (gate_try(rp->rp_gate, me, op_index))
 		return;
 	take_replies(c, 0);
+	settle(c, op_index);
 	while (!atomic_load(&rp->rp_stop) &&
 	    !gate_wait(rp->rp_gate, me, op_index))
 		;
@@ -653,14 +758,17 @@ replay_ops(struct client *c)
 		await_others(c, i);
 		if (rp->rp_recorded)
 			await_time(c, i);
+		await_turn(c, i);
 		do_op(c, i);
 		take_replies(c, rp->rp_window - 1);
 		while (c->c_put_off >= rp->rp_window && !c->c_ended)
 			take_reply(c);
+		settle(c, i + 1);
 		atomic_store_explicit(
 		    &c->c_shared->cl_done, ++done, memory_order_relaxed);
 	}
 	take_replies(c, 0);
+	settle(c, REPLAY_NONE);
 	gate_leave(rp->rp_gate, me);
 }
 
@@ -690,6 +798,7 @@ replay_client_main(void *arg)
 
 	if (c == NULL) {
 		cl->cl_code = ctl_broken(rp->rp_ctl, "replay", ENOMEM);
+		atomic_store(&cl->cl_settled, REPLAY_NONE);
 		atomic_store(&rp->rp_stop, 1);
 		gate_leave(rp->rp_gate, cl->cl_index);
 	} else {

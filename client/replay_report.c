@@ -295,6 +295,8 @@ report_text(const struct replay *rp, enum ctl_exit code)
 void
 replay_report(struct replay *rp, enum ctl_exit code)
 {
+	char peak[32], capacity[32];
+
 	if (rp->rp_ctl->ct_json)
 		report_json(rp, code);
 	else
@@ -311,6 +313,12 @@ replay_report(struct replay *rp, enum ctl_exit code)
 		ctl_note("replay: %" PRIu64 " allocations were refused, --max-fails"
 		    " tolerates %" PRIu64, rp->rp_counts.rc_refused +
 		    rp->rp_counts.rc_unfilled, rp->rp_max_fails);
+	if (code == CTL_MISSED && rp->rp_trace_peak > rp->rp_capacity)
+		ctl_note("replay: the trace's peak is %s, %s has %s: start vmemd"
+		    " with more, or replay into a larger arena",
+		    quantity_format(rp->rp_trace_peak, peak, sizeof(peak)),
+		    rp->rp_capacity_why, quantity_format(rp->rp_capacity,
+		    capacity, sizeof(capacity)));
 	if (rp->rp_checked && lost_bytes(rp) != 0)
 		ctl_note("replay: the arena's use differs by %" PRId64 " bytes; if"
 		    " others use it too, replay into an arena of its own",
