@@ -492,6 +492,12 @@ args_parse(const struct command *cm, int argc, char *const argv[],
 	memset(err, 0, sizeof(*err));
 	ar->ar_params = json_object();
 	ar->ar_own = json_object();
+	/* What comes later takes what it will take. */
+	if (cm->cm_run == NULL) {
+		for (int i = 0; i < argc; i++)
+			ar->ar_help |= strcmp(argv[i], "--help") == 0;
+		argc = 0;
+	}
 	rest = calloc((size_t)argc + 1, sizeof(*rest));
 	if (ar->ar_params == NULL || ar->ar_own == NULL || rest == NULL)
 		goto out;

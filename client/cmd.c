@@ -130,6 +130,19 @@ cmd_method(struct ctl *ct, const struct command *cm, struct args *ar)
 
 /* ---- lines -------------------------------------------------------------- */
 
+/* The first word of commands of two? */
+static bool
+is_group(const char *word)
+{
+	size_t len = strlen(word);
+
+	for (size_t i = 0; i < command_count(); i++)
+		if (strncmp(command_at(i)->cm_name, word, len) == 0 &&
+		    command_at(i)->cm_name[len] == ' ')
+			return (true);
+	return (false);
+}
+
 static int
 no_command(int argc, char *const argv[], struct args_error *err)
 {
@@ -142,8 +155,8 @@ no_command(int argc, char *const argv[], struct args_error *err)
 	if (like == NULL)
 		like = command_like(argv[0]);
 	err->ae_field[0] = '\0';
-	(void)snprintf(err->ae_text, sizeof(err->ae_text), "no command \"%.64s"
-	    "\"%s%s%s; see vmemctl help", argv[0],
+	(void)snprintf(err->ae_text, sizeof(err->ae_text), "no command \"%s\""
+	    "%s%s%s; see vmemctl help", is_group(argv[0]) ? both : argv[0],
 	    like != NULL ? "; did you mean \"" : "", like != NULL ? like : "",
 	    like != NULL ? "\"?" : "");
 	return (EINVAL);
@@ -161,6 +174,13 @@ cmd_parse(int argc, char *const argv[], const struct command **cmp,
 		return (no_command(argc, argv, &fault->cf_error));
 	error = args_parse(
 	    cm, argc - words, argv + words, ar, &fault->cf_error);
+	if (error == 0 && cm->cm_run == NULL && !ar->ar_help) {
+		error = EINVAL;
+		fault->cf_error.ae_field[0] = '\0';
+		(void)snprintf(fault->cf_error.ae_text,
+		    sizeof(fault->cf_error.ae_text),
+		    "not_supported: not in this version yet");
+	}
 	if (error != 0)
 		args_fini(ar);
 	else

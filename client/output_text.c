@@ -233,7 +233,8 @@ put_words(const char *key, const json_t *list, int width, int indent)
 	(void)puts(json_array_size(list) == 0 ? "-" : "");
 }
 
-/* {"alloc": {...}, "free": {...}}: a row each, its name first. */
+/* {"alloc": {...}, "free": {...}}: a row each, its name first; nothing of what
+ * has a count and never happened. */
 static void
 put_named(json_t *object, const char *title, const char *const columns[])
 {
@@ -241,13 +242,18 @@ put_named(json_t *object, const char *title, const char *const columns[])
 	const char *key;
 
 	json_object_foreach(object, key, value) {
-		json_t *row = json_object();
+		const json_t *count = json_object_get(value, "count");
+		json_t *row;
 
+		if (count != NULL && json_integer_value(count) == 0)
+			continue;
+		row = json_object();
 		(void)json_object_set_new(row, title, json_string(key));
 		(void)json_object_update_missing(row, value);
 		(void)json_array_append_new(rows, row);
 	}
-	put_table(rows, columns, true);
+	if (json_array_size(rows) > 0)
+		put_table(rows, columns, true);
 	json_decref(rows);
 }
 
@@ -345,7 +351,7 @@ print_stats(json_t *result)
 {
 	json_t *arenas = json_object_get(result, "arenas");
 
-	if (arenas != NULL) {
+	if (json_is_object(arenas)) {
 		put_named(arenas, "arena", stats_columns);
 		(void)putchar('\n');
 		(void)json_object_del(result, "arenas");
