@@ -334,6 +334,10 @@ int wait_sleep(struct vmem *vm, struct vmem_request *vr,
     const struct timespec *deadline);
 void wait_serve(struct vmem *vm);
 void wait_serve_tree(struct vmem *vm);	/* after space was gained */
+void wait_gain_own(struct vmem *vm);
+void wait_surplus(struct vmem *vm);
+uint64_t wait_mark(void);
+void wait_return(struct vmem *vm, uint64_t addr, uint64_t size, uint64_t mark);
 
 #define VM_POLICY(vm, flags)                                                  \
 	(((flags) & VM_FITMASK) != 0 ? ((flags) & VM_FITMASK) :               \

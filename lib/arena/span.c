@@ -237,7 +237,7 @@ import_span(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
 int
 span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	uint64_t span, size, at;
+	uint64_t span, size, at, mark = wait_mark();
 	uint32_t seg;
 	int error;
 
@@ -251,7 +251,7 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (vm->vm_release != NULL && arena_take(vm, ft, addrp) == 0) {
 		/* It can be met without, after all. */
 		arena_leave(vm);
-		vm->vm_release(vm->vm_source, span, size);
+		wait_return(vm, span, size, mark);
 		return (0);
 	}
 	error = vm->vm_release != NULL &&
@@ -273,14 +273,17 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 			return (error);
 		}
 	}
-	if (error == 0)
-		vm->vm_freed++; /* there may be a surplus */
+	if (error == 0 && size > ft->ft_size)
+		wait_gain_own(vm);
 	arena_leave(vm);
-	if (error == 0)
+	if (error == 0) {
+		if (size > ft->ft_size)
+			wait_surplus(vm);
 		return (0);
+	}
 give_back:
 	if (vm->vm_release != NULL)
-		vm->vm_release(vm->vm_source, span, size);
+		wait_return(vm, span, size, mark);
 	return (ENOMEM);
 }
 

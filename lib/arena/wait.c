@@ -12,14 +12,24 @@
  *
  * No lost wake-up.  An attempt to meet a request runs without the lock, since
  * it may import.  Space that is freed meanwhile might be just what it missed;
- * so every gain of space counts in vm_freed, and an attempt that failed is
- * repeated if the count has moved.  A request is in the queue, and counted in
+ * so every gain of space counts in vm_freed, of its arena and of those below
+ * that have waiters, and an attempt that failed is repeated if the count has
+ * moved.  A request is in the queue, and counted in
  * vm_waiters_below of its arena and of all above it, before its last attempt:
  * a gain in any of these arenas after that attempt sees the count.  A request
  * for several ranges that gets only some gives them back, which is a gain of
  * its own making: it doesn't count for its own attempt, but meanwhile others
  * may have missed just these, so the queue is gone through once more if
  * anything else was gained during the pass.
+ *
+ * Serving doesn't nest.  An attempt may itself free: it empties caches, asks
+ * for reclaim, and gives back what it took in vain, to the source too, in whose
+ * tree it waits.  Serving right there would attempt all other requests within
+ * each attempt of one, and so on: n! attempts for n requests.  So a thread
+ * notes what it owes, and serves after the attempt.  What was only taken in
+ * vain and returned is no gain, or the next attempt would bring about the one
+ * after it for ever; unless somebody else's attempt failed, or space was
+ * gained, while it was out (`events' tells).
  *
  * Sources that aren't arenas tell nobody that they have more: then sleepers
  * try again every RETRY_MS, and vmem_tick() does for the others.
@@ -54,6 +64,69 @@ request_fit(const struct vmem *vm, const struct vmem_request *vr, int *errorp)
 	return (ft);
 }
 
+/* ---- what this thread is at --------------------------------------------- */
+
+struct attempt {
+	const struct vmem *at_vm;
+	uint64_t at_own;	/* gains there that are its own making */
+	bool at_surplus;	/* it imported more than it takes */
+	struct attempt *at_outer;
+};
+
+static __thread __attribute__((tls_model("initial-exec"))) struct {
+	struct attempt *attempt; /* the innermost under way, or NULL */
+	bool serving;
+	bool owing;		 /* to serve, as soon as it doesn't nest */
+	bool returning;		 /* what was taken in vain: no gain */
+} self;
+
+/* Attempts that failed and gains told: see the theory. */
+static _Atomic(uint64_t) events;
+
+uint64_t
+wait_mark(void)
+{
+	return (atomic_load(&events));
+}
+
+/* Is what was taken since `mark' and goes back now no gain to anybody? */
+static bool
+in_vain(uint64_t mark)
+{
+	return (self.attempt != NULL && atomic_load(&events) == mark);
+}
+
+/* Release a span that was imported in vain. */
+void
+wait_return(struct vmem *vm, uint64_t addr, uint64_t size, uint64_t mark)
+{
+	bool outer = self.returning;
+
+	self.returning = in_vain(mark);
+	vm->vm_release(vm->vm_source, addr, size);
+	self.returning = outer;
+}
+
+/* Space was gained by what this thread's attempt does, if there is one: with
+ * vm_lock held. */
+void
+wait_gain_own(struct vmem *vm)
+{
+	vm->vm_freed++;
+	if (self.attempt != NULL && self.attempt->at_vm == vm)
+		self.attempt->at_own++;
+}
+
+/* More was imported than the request takes. */
+void
+wait_surplus(struct vmem *vm)
+{
+	if (self.attempt != NULL)
+		self.attempt->at_surplus = true;
+	else
+		wait_serve_tree(vm);
+}
+
 /* ---- one attempt -------------------------------------------------------- */
 
 /* A quantum cache that serves it, or NULL. */
@@ -68,8 +141,13 @@ request_cache(struct vmem *vm, const struct vmem_request *vr,
 
 static void
 request_undo(struct vmem *vm, struct qcache *qc, const struct fit *ft,
-    struct vmem_request *vr, unsigned int count)
+    struct vmem_request *vr, unsigned int count, uint64_t mark)
 {
+	bool outer = self.returning;
+
+	self.returning = in_vain(mark);
+	if (!self.returning)
+		self.owing = true;
 	while (count-- > 0) {
 		if (qc != NULL)
 			qcache_free_through(qc, vr->vr_addrs[count]);
@@ -77,6 +155,7 @@ request_undo(struct vmem *vm, struct qcache *qc, const struct fit *ft,
 			arena_put_quietly(vm, vr->vr_addrs[count], ft->ft_size,
 			    "vmem_submit");
 	}
+	self.returning = outer;
 }
 
 /* All ranges of a request, or none; *undone: how many were given back. */
@@ -86,6 +165,7 @@ request_try(struct vmem *vm, struct vmem_request *vr, uint64_t *undone)
 	int error;
 	struct fit ft = request_fit(vm, vr, &error);
 	struct qcache *qc = request_cache(vm, vr, &ft);
+	uint64_t mark = wait_mark();
 	unsigned int n;
 
 	for (n = 0; error == 0 && n < vr->vr_count; n++) {
@@ -96,7 +176,7 @@ request_try(struct vmem *vm, struct vmem_request *vr, uint64_t *undone)
 	}
 	*undone = error != 0 && n > 1 ? n - 1 : 0;
 	if (*undone != 0)
-		request_undo(vm, qc, &ft, vr, n - 1);
+		request_undo(vm, qc, &ft, vr, n - 1, mark);
 	return (error);
 }
 
@@ -176,18 +256,27 @@ static int
 attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
     REQUIRES(vm->vm_lock)
 {
+	struct attempt at = { .at_vm = vm, .at_outer = self.attempt };
 	uint64_t freed, undone;
 	int error;
 
 	vr->vr_state = VR_SERVING;
+	self.attempt = &at;
 	do {
 		freed = vm->vm_freed;
+		at.at_own = 0;
 		lock_release(&vm->vm_lock);
 		error = request_try(vm, vr, &undone);
 		lock_acquire(&vm->vm_lock);
+		undone += at.at_own;
 		*undonep += undone;
 	} while (error != 0 && vm->vm_freed - freed != undone);
+	self.attempt = at.at_outer;
 	vr->vr_state = VR_QUEUED;
+	if (error != 0)
+		atomic_fetch_add(&events, 1);
+	else if (at.at_surplus)
+		self.owing = true;
 	return (error);
 }
 
@@ -200,7 +289,7 @@ wants_one_plain_range(const struct vmem_request *vr)
 }
 
 /* Once along the queue; with vm_lock held, which is dropped meanwhile.
- * Returns how many ranges were taken and given back. */
+ * Returns how many gains were the attempts' own making. */
 static uint64_t
 serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
 {
@@ -227,8 +316,8 @@ serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
 }
 
 /* Grant what can be granted, in order. */
-void
-wait_serve(struct vmem *vm)
+static void
+serve_queue(struct vmem *vm)
 {
 	uint64_t freed, undone;
 
@@ -240,25 +329,93 @@ wait_serve(struct vmem *vm)
 	lock_release(&vm->vm_lock);
 }
 
-/* Space was gained in vm: serve who waits there and in what imports from it. */
+/* Those of an arena and of all below it; NULL: of all arenas. */
+static void
+serve_below(const struct vmem *root)
+{
+	struct vmem *vm;
+	uint64_t id = 0;
+
+	while ((vm = arenas_next(root, id)) != NULL) {
+		id = vm->vm_id;
+		if (atomic_load(&vm->vm_waiters_below) != 0)
+			serve_queue(vm);
+		arena_unpin(vm);
+	}
+}
+
+/* false: this would nest; it will be done by what it would nest in. */
+static bool
+serve_begin(void)
+{
+	if (self.serving || self.attempt != NULL) {
+		self.owing = true;
+		return (false);
+	}
+	self.serving = true;
+	return (true);
+}
+
+static void
+serve_end(void)
+{
+	while (self.owing) {
+		self.owing = false;
+		serve_below(NULL);
+	}
+	self.serving = false;
+}
+
 void
-wait_serve_tree(struct vmem *vm)
+wait_serve(struct vmem *vm)
+{
+	if (serve_begin()) {
+		serve_queue(vm);
+		serve_end();
+	}
+}
+
+/* Attempts under way below vm may have missed what was gained there.  In vm
+ * itself who gained it has counted it. */
+static void
+gain_tell(struct vmem *vm)
 {
 	struct vmem *below;
 	uint64_t id = 0;
 
-	if (atomic_load(&vm->vm_waiters_below) == 0)
-		return;
 	while ((below = arenas_next(vm, id)) != NULL) {
 		id = below->vm_id;
-		if (atomic_load(&below->vm_waiters_below) != 0)
-			wait_serve(below);
+		if (below != vm &&
+		    atomic_load(&below->vm_waiters_below) != 0) {
+			lock_acquire(&below->vm_lock);
+			if (self.returning)
+				wait_gain_own(below);
+			else
+				below->vm_freed++;
+			lock_release(&below->vm_lock);
+		}
 		arena_unpin(below);
 	}
 }
 
+/* Space was gained in vm: serve who waits there and in what imports from it. */
+void
+wait_serve_tree(struct vmem *vm)
+{
+	if (atomic_load(&vm->vm_waiters_below) == 0)
+		return;
+	if (!self.returning)
+		atomic_fetch_add(&events, 1);
+	gain_tell(vm);
+	if (!self.returning && serve_begin()) {
+		serve_below(vm);
+		serve_end();
+	}
+}
+
 /* Attempt a queued request once more, now that it is seen: see the theory.
- * `undone`: ranges taken and given back for it so far.  0: it was met; EINPROGRESS: it waits, or somebody else met it. */
+ * `undone`: ranges taken and given back for it so far.  0: it was met;
+ * EINPROGRESS: it waits, or somebody else met it. */
 static int
 attempt_queued(struct vmem *vm, struct vmem_request *vr, uint64_t undone)
 {
@@ -276,6 +433,8 @@ attempt_queued(struct vmem *vm, struct vmem_request *vr, uint64_t undone)
 		waiters_count(vm, -1);
 	else if (undone != 0)
 		wait_serve(vm);
+	if (self.owing && serve_begin())
+		serve_end();
 	return (error);
 }
 

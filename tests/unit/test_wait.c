@@ -244,6 +244,108 @@ test_upstream_of_a_foreign_import(void **state)
 }
 
 /* What goes into a quantum cache while somebody waits comes out again. */
+/* What frees in the source just after the only request's attempt to import has
+ * failed there, in another thread, while that attempt is still under way. */
+struct late {
+	vmem_t *source, *child;
+	vmem_addr_t taken;
+	bool freed;
+};
+
+static void *
+late_free(void *arg)
+{
+	struct late *late = arg;
+
+	vmem_xfree(late->source, late->taken, PAGE);
+	return (NULL);
+}
+
+static int
+late_import(void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	struct late *late = src;
+	struct vmem_stat vs;
+	pthread_t thread;
+	int error = vmem_alloc_import(late->source, size, flags, addrp);
+
+	vmem_stat(late->child, &vs);
+	if (vs.vs_waiting != 0 && !late->freed) {
+		late->freed = true;
+		assert_int_equal(
+		    pthread_create(&thread, NULL, late_free, late), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	return (error);
+}
+
+static void
+late_release(void *src, vmem_addr_t addr, vmem_size_t size)
+{
+	vmem_xfree(((struct late *)src)->source, addr, size);
+}
+
+static void
+test_pit_16_source_freed_during_attempt(void **state)
+{
+	struct late late = { .freed = false };
+	struct waiter w;
+
+	(void)state;
+	late.source = full_arena(1, &late.taken);
+	late.child = vmem_create("child", 0, 0, PAGE, late_import,
+	    late_release, &late, 0, VM_SLEEP);
+	assert_non_null(late.child);
+	assert_int_equal(vmem_set_upstream(late.child, late.source), 0);
+	assert_int_equal(submit(late.child, &w, PAGE, 1), 0);
+	assert_true(late.freed);
+	vmem_xfree(late.child, w.addrs[0], PAGE);
+	finish(late.child);
+	finish(late.source);
+}
+
+/* Requests that import in vain give back, and start no other's attempt. */
+static void
+test_attempts_in_vain_are_few(void **state)
+{
+	enum { WAITERS = 50 };
+	static struct waiter w[WAITERS];
+	vmem_t *source = vmem_create("source", 0, 64 * PAGE, PAGE, NULL, NULL,
+	    NULL, 0, VM_SLEEP);
+	struct late late = { .source = source, .freed = true };
+	vmem_addr_t taken;
+	struct vmem_stat vs;
+
+	(void)state;
+	assert_non_null(source);
+	late.child = vmem_create("child", 0, 0, PAGE, late_import,
+	    late_release, &late, 0, VM_SLEEP);
+	assert_non_null(late.child);
+	assert_int_equal(vmem_set_upstream(late.child, source), 0);
+	assert_int_equal(
+	    vmem_xalloc_addr(source, 20 * PAGE, PAGE, VM_NOSLEEP), 0);
+	assert_int_equal(vmem_xalloc(source, PAGE, 0, 0, 0, 0, VMEM_ADDR_MAX,
+			     VM_NOSLEEP, &taken), 0);
+	/* Half wants what is taken, half two ranges more than there are. */
+	for (unsigned int i = 0; i < WAITERS; i++) {
+		w[i].vr = (struct vmem_request) { .vr_size = PAGE,
+			.vr_min = 20 * PAGE, .vr_max = 21 * PAGE - 1,
+			.vr_count = 1, .vr_addrs = w[i].addrs,
+			.vr_done = granted, .vr_arg = &w[i] };
+		assert_int_equal(i % 2 == 0 ?
+			vmem_submit(late.child, &w[i].vr) :
+			submit(late.child, &w[i], 32 * PAGE, 2), EINPROGRESS);
+	}
+	vmem_xfree(source, taken, PAGE);
+	vmem_stat(late.child, &vs);
+	assert_true(vs.vs_lookups < WAITERS * WAITERS * 20);
+	for (unsigned int i = 0; i < WAITERS; i++)
+		assert_int_equal(vmem_cancel(late.child, &w[i].vr), 0);
+	vmem_xfree(source, 20 * PAGE, PAGE);
+	finish(late.child);
+	finish(source);
+}
+
 static void
 test_caches_serve_sleepers(void **state)
 {
@@ -409,6 +511,8 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_pit_16_source_serves_children),
 		cmocka_unit_test(test_upstream_of_a_foreign_import),
+		cmocka_unit_test(test_pit_16_source_freed_during_attempt),
+		cmocka_unit_test(test_attempts_in_vain_are_few),
 		cmocka_unit_test(test_caches_serve_sleepers),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
