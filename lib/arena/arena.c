@@ -455,7 +455,11 @@ arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (span_import(vm, ft, addrp) == 0)
 		return (0);
 	if (qcache_reap(vm) > 0) {
+		/* The source may have got back what the caches kept. */
 		error = take_once(vm, ft, addrp);
+		if (error != 0)
+			error = span_import(vm, ft, addrp);
+		wait_serve_tree(vm);
 		if (error == 0)
 			return (0);
 	}
@@ -779,8 +783,10 @@ vmem_xalloc_addr(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
 	    addr + (rounded - 1) < addr)
 		return (EINVAL);
 	error = arena_get_at(vm, addr, rounded, true);
-	if (error != 0 && qcache_reap(vm) > 0)
+	if (error != 0 && qcache_reap(vm) > 0) {
 		error = arena_get_at(vm, addr, rounded, true);
+		wait_serve_tree(vm);
+	}
 	if (error != 0)
 		fail_count(vm);
 	return (error);

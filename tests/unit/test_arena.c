@@ -642,6 +642,28 @@ test_pit_28_caches_hoard_nothing(void **state)
 	finish(vm);
 }
 
+/* What the caches keep may be whole spans: then it is had from the source. */
+static void
+test_pit_28_caches_hoard_no_spans(void **state)
+{
+	vmem_addr_t a[16], addr;
+	vmem_t *source = arena(0, 16 * PAGE, PAGE);
+	vmem_t *vm = vmem_create("hoard", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, source, PAGE, VM_SLEEP);
+
+	(void)state;
+	assert_non_null(vm);
+	for (unsigned int i = 0; i < 16; i++)
+		assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[i]), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		vmem_free(vm, a[i], PAGE);
+	assert_int_equal(vmem_size(source, VMEM_FREE), 0);
+	assert_int_equal(vmem_alloc(vm, 16 * PAGE, VM_NOSLEEP, &addr), 0);
+	vmem_free(vm, addr, 16 * PAGE);
+	finish(vm);
+	finish(source);
+}
+
 static void
 test_pit_38_freed_fits_again(void **state)
 {
@@ -865,6 +887,7 @@ main(void)
 		cmocka_unit_test(test_misuse_in_caches_with_check),
 		cmocka_unit_test(test_pit_27_spans_never_join),
 		cmocka_unit_test(test_pit_28_caches_hoard_nothing),
+		cmocka_unit_test(test_pit_28_caches_hoard_no_spans),
 		cmocka_unit_test(test_pit_38_freed_fits_again),
 		cmocka_unit_test(test_pit_39_add),
 		cmocka_unit_test(test_pit_42_nocross_and_phase),
