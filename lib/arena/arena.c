@@ -745,7 +745,17 @@ vmem_alloc_until(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
 		.vr_max = VMEM_ADDR_MAX,
 		.vr_flags = flags & VM_FITMASK,
 		.vr_cached = true };
+	struct timespec until;
 
+	flags_check(vm, flags | VM_SLEEP, "vmem_alloc_until");
+	if (deadline != NULL) {
+		if (deadline->tv_nsec < 0 || deadline->tv_nsec >= 1000000000)
+			return (EINVAL);
+		/* Before the clock began is as long ago as when it did. */
+		until = deadline->tv_sec < 0 ? (struct timespec) { 0, 0 } :
+					       *deadline;
+		deadline = &until;
+	}
 	return (alloc_request(vm, &vr, deadline, addrp));
 }
 

@@ -445,6 +445,7 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 	struct fit ft;
 	int error;
 
+	vr->vr_state = VR_IDLE;
 	if (vr->vr_count == 0)
 		return (EINVAL);
 	ft = request_fit(vm, vr, &error);
@@ -526,13 +527,21 @@ earlier(const struct timespec *a, const struct timespec *b)
 	    (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec));
 }
 
+/* Does space come, in the end, from what isn't an arena? */
+static bool
+source_is_foreign(const struct vmem *vm)
+{
+	while (vm->vm_import_exact == vmem_alloc_import)
+		vm = vm->vm_source;
+	return (vm->vm_import != NULL || vm->vm_import_exact != NULL);
+}
+
 /* Until it is granted (0) or the deadline has passed (ETIMEDOUT). */
 static int
 sleeper_wait(struct vmem *vm, struct sleeper *sl,
     const struct timespec *deadline)
 {
-	bool foreign = (vm->vm_import != NULL || vm->vm_import_exact != NULL) &&
-	    vm->vm_import_exact != vmem_alloc_import;
+	bool foreign = source_is_foreign(vm);
 	struct timespec until;
 	long rc;
 

@@ -141,7 +141,9 @@ vmem_set_limit(vmem_t *vm, vmem_size_t limit)
 {
 	lock_acquire(&vm->vm_lock);
 	vm->vm_limit = limit;
+	vm->vm_freed++; /* who waits may import now */
 	lock_release(&vm->vm_lock);
+	wait_serve_tree(vm);
 }
 
 void

@@ -160,7 +160,7 @@ VMEM_EXPORT void vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size);
 
 /*
  * vmem_alloc_until: as vmem_alloc() with VM_SLEEP, but gives up with ETIMEDOUT
- * at `deadline` (absolute, CLOCK_MONOTONIC).
+ * at `deadline` (absolute, CLOCK_MONOTONIC).  EINVAL: its tv_nsec isn't one.
  */
 VMEM_EXPORT int vmem_alloc_until(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
     const struct timespec *deadline, vmem_addr_t *addrp) VMEM_WARN_UNUSED;

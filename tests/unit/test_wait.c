@@ -346,6 +346,83 @@ test_attempts_in_vain_are_few(void **state)
 	finish(source);
 }
 
+/* A raised limit is a gain like any other. */
+static void
+test_raised_limit_serves(void **state)
+{
+	vmem_t *source = vmem_create("source", 0, 4 * PAGE, PAGE, NULL, NULL,
+	    NULL, 0, VM_SLEEP);
+	vmem_t *vm = vmem_create("limited", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, source, 0, VM_SLEEP);
+	struct waiter w[2];
+
+	(void)state;
+	assert_non_null(vm);
+	grants = 0;
+	vmem_set_limit(vm, PAGE);
+	assert_int_equal(submit(vm, &w[0], PAGE, 1), 0);
+	assert_int_equal(submit(vm, &w[1], PAGE, 1), EINPROGRESS);
+	vmem_set_limit(vm, 2 * PAGE);
+	assert_int_equal(w[1].granted, 1);
+	finish(vm);
+	finish(source);
+}
+
+/* Who sleeps below an arena that imports from outside tries again, too. */
+static atomic_bool outside_has_some;
+
+static int
+outside_import(void *src, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	(void)src;
+	(void)size;
+	(void)flags;
+	*addrp = PAGE;
+	return (atomic_load(&outside_has_some) ? 0 : ENOMEM);
+}
+
+static void
+outside_release(void *src, vmem_addr_t addr, vmem_size_t size)
+{
+	(void)src;
+	(void)addr;
+	(void)size;
+}
+
+static void *
+sleep_for_page(void *arg)
+{
+	vmem_addr_t addr;
+
+	assert_int_equal(vmem_alloc(arg, PAGE, VM_SLEEP, &addr), 0);
+	vmem_free(arg, addr, PAGE);
+	return (NULL);
+}
+
+static void
+test_sleeper_below_foreign_source_threads(void **state)
+{
+	vmem_t *source = vmem_create("source", 0, 0, PAGE, outside_import,
+	    outside_release, NULL, 0, VM_SLEEP);
+	vmem_t *vm = vmem_create("below", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, source, 0, VM_SLEEP);
+	struct vmem_stat vs;
+	pthread_t thread;
+
+	(void)state;
+	assert_non_null(vm);
+	assert_int_equal(
+	    pthread_create(&thread, NULL, sleep_for_page, vm), 0);
+	do {
+		(void)sched_yield();
+		vmem_stat(vm, &vs);
+	} while (vs.vs_waiting == 0);
+	atomic_store(&outside_has_some, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	finish(vm);
+	finish(source);
+}
+
 static void
 test_caches_serve_sleepers(void **state)
 {
@@ -413,6 +490,22 @@ sleeper(void *arg)
 
 /* PITFALLS 1.17: each of a thousand gets its turns from an arena with room
  * for two; waits are at most the requests made. */
+static void
+test_odd_deadlines(void **state)
+{
+	const struct timespec ago = { .tv_sec = -1 };
+	const struct timespec odd = { .tv_nsec = 1000000000 };
+	vmem_addr_t addr;
+	vmem_t *vm = full_arena(1, &addr);
+
+	(void)state;
+	assert_int_equal(
+	    vmem_alloc_until(vm, PAGE, VM_SLEEP, &ago, &addr), ETIMEDOUT);
+	assert_int_equal(
+	    vmem_alloc_until(vm, PAGE, VM_SLEEP, &odd, &addr), EINVAL);
+	finish(vm);
+}
+
 static void
 test_pit_17_thousand_sleepers_threads(void **state)
 {
@@ -513,8 +606,11 @@ main(void)
 		cmocka_unit_test(test_upstream_of_a_foreign_import),
 		cmocka_unit_test(test_pit_16_source_freed_during_attempt),
 		cmocka_unit_test(test_attempts_in_vain_are_few),
+		cmocka_unit_test(test_raised_limit_serves),
+		cmocka_unit_test(test_sleeper_below_foreign_source_threads),
 		cmocka_unit_test(test_caches_serve_sleepers),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_odd_deadlines),
 		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
 		cmocka_unit_test(test_deadlines_race_with_grants_threads),
 	};
