@@ -51,6 +51,14 @@ place_for(const struct vmem *vm, uint64_t addr)
 	return (TAG(next == TAG_NIL ? vm->vm_head : next)->bt_prev);
 }
 
+/* With vm_lock held. */
+static bool
+limit_allows(const struct vmem *vm, uint64_t size)
+{
+	return (vm->vm_limit == 0 ||
+	    (vm->vm_size <= vm->vm_limit && size <= vm->vm_limit - vm->vm_size));
+}
+
 /* With vm_lock held, after arena_enter(). */
 int
 span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
@@ -100,8 +108,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	error = arena_enter(vm);
 	if (error != 0)
 		return (error);
-	if (vm->vm_limit != 0 && (vm->vm_size > vm->vm_limit ||
-		size > vm->vm_limit - vm->vm_size))
+	if (!limit_allows(vm, size))
 		error = ENOMEM;
 	else
 		error = span_add_locked(vm, addr, size, TAG_SPAN_STATIC, NULL);
@@ -145,8 +152,7 @@ within_limit(struct vmem *vm, uint64_t size)
 	bool ok;
 
 	lock_acquire(&vm->vm_lock);
-	ok = vm->vm_limit == 0 ||
-	    (vm->vm_size <= vm->vm_limit && size <= vm->vm_limit - vm->vm_size);
+	ok = limit_allows(vm, size);
 	lock_release(&vm->vm_lock);
 	return (ok);
 }
@@ -254,8 +260,10 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 		wait_return(vm, span, size, mark);
 		return (0);
 	}
-	error = vm->vm_release != NULL &&
-		!fit_low(ft, span, span + (size - 1), &at) ?
+	/* Others may have imported up to the limit meanwhile, or the source
+	 * have given more than was asked. */
+	error = vm->vm_release != NULL && (!limit_allows(vm, size) ||
+		!fit_low(ft, span, span + (size - 1), &at)) ?
 	    ENOMEM :
 	    span_add_locked(vm, span, size,
 		vm->vm_release != NULL ? TAG_SPAN_IMPORTED : TAG_SPAN_STATIC,

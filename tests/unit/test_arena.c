@@ -776,6 +776,44 @@ reclaim_fn(void *arg, vmem_t *vm, vmem_size_t wanted, vmem_size_t align,
 	rc->wanted = wanted;
 }
 
+/* A source that gives all it has. */
+static int
+lavish_import(void *src, vmem_size_t size, vmem_size_t *actual,
+    vm_flag_t flags, vmem_addr_t *addrp)
+{
+	(void)src;
+	(void)flags;
+	*actual = 16 * size;
+	*addrp = 0;
+	return (0);
+}
+
+static void
+count_release(void *src, vmem_addr_t addr, vmem_size_t size)
+{
+	(void)addr;
+	*(vmem_size_t *)src += size;
+}
+
+static void
+test_limit_of_what_source_gives(void **state)
+{
+	vmem_size_t released = 0;
+	vmem_addr_t addr;
+	vmem_t *vm = vmem_xcreate("limited", 0, 0, PAGE, lavish_import,
+	    count_release, &released, 0, VM_SLEEP);
+
+	(void)state;
+	assert_non_null(vm);
+	vmem_set_limit(vm, 4 * PAGE);
+	assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr), ENOMEM);
+	assert_int_equal(vmem_size(vm, VMEM_ALLOC | VMEM_FREE), 0);
+	assert_int_equal(released, 16 * PAGE);
+	vmem_set_limit(vm, 16 * PAGE);
+	assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr), 0);
+	finish(vm);
+}
+
 static void
 test_reclaim(void **state)
 {
@@ -893,6 +931,7 @@ main(void)
 		cmocka_unit_test(test_pit_42_nocross_and_phase),
 		cmocka_unit_test(test_free_part),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_of_what_source_gives),
 		cmocka_unit_test(test_reclaim),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_stat),
