@@ -22,6 +22,7 @@ enum setting_type { ST_STRING, ST_SIZE, ST_COUNT, ST_WORD, ST_ON_OFF, ST_FLAG };
 #define SF_RELOAD 0x1	/* SIGHUP may change it */
 #define SF_LATER 0x2	/* not supported in this version */
 #define SF_CLI 0x4	/* of the command line only */
+#define SF_NONZERO 0x8	/* 0 stands for the default, and can't be given */
 
 struct setting {
 	const char *st_name;	/* the option; the key of vmemd.conf */
@@ -43,7 +44,7 @@ static const struct setting settings[] = {
 	    "$XDG_RUNTIME_DIR/vmemd.sock, /run/vmemd/vmemd.sock)" },
 	{ "config", 'c', ST_STRING, SF_CLI, AT(se_config), NULL, NULL, "FILE",
 	    "read settings from FILE (default: " SYSCONFDIR "/vmemd.conf)" },
-	{ "threads", 't', ST_COUNT, 0, AT(se_threads), "0", NULL, "N",
+	{ "threads", 't', ST_COUNT, SF_NONZERO, AT(se_threads), "0", NULL, "N",
 	    "worker threads (default: the number of CPUs, up to 4)" },
 	{ "va-size", 0, ST_SIZE, 0, AT(se_va_size), "64G", NULL, "SIZE",
 	    "address space to reserve" },
@@ -171,7 +172,8 @@ set(struct settings *se, const struct setting *st, const char *text, char *why)
 	    (st->st_type == ST_STRING || on_off(text, &on) != 0 || on))
 		return (complain(why,
 		    "%s: not supported in this version", st->st_name));
-	if (assign(se, st, text) != 0)
+	if (assign(se, st, text) != 0 || (st->st_flags & SF_NONZERO &&
+	    *(uint64_t *)(void *)((char *)se + st->st_offset) == 0))
 		return (complain(why, "%s: invalid value: %s", st->st_name,
 		    text));
 	return (0);

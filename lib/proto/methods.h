@@ -113,14 +113,14 @@ unsigned int proto_param_count(const struct proto_method *pm);
  *		"pager": {…}, "latency": {"alloc": HIST, "free": HIST, "fault":
  *		HIST} and in daemon "latency": {METHOD: HIST}; HIST: {count,
  *		p50_ns, p90_ns, p99_ns, p999_ns, max_ns, buckets: [[index, n]]}
- * arena.list	{"arenas": [as arena.info]}
+ * arena.list	[as arena.info]
  * arena.info	{"name", "kind": "identifiers" "va" "wired" "pageable", "base",
  *		"size", "quantum", "qcache_max", "source", "policy", "pageable",
  *		"shared", "builtin", "uid", "inuse_bytes", "free_bytes"}
- * methods	{"methods": [{"name", "summary", "result", "params": SCHEMA,
- *		"reads", "admin", "waits", "streams", "supported"}]}
- * clients	{"clients": [{"client", "uid", "pid", "requests", "bytes",
- *		"segments", "backlog_bytes", "waiting": [ID]}]}
+ * methods	[{"name", "summary", "result", "params": SCHEMA, "reads",
+ *		"admin", "waits", "streams", "supported"}]
+ * clients	[{"client", "uid", "pid", "requests", "bytes", "segments",
+ *		"backlog_bytes", "waiting": [ID]}]
  * fragment	{"before": STATE, "after": STATE, "allocated", "bytes"}, STATE:
  *		{free_bytes, largest_free, free_segments, external_fragmentation}
  * check	{"violations": 0}
