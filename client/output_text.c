@@ -83,6 +83,25 @@ scalar(const char *key, const json_t *value, bool exact, char *buf, size_t size)
 
 /* ---- tables ------------------------------------------------------------- */
 
+/* What stands above a column: its key, but short. */
+static const char *
+heading(const char *key)
+{
+	static const struct {
+		const char *key, *heading;
+	} headings[] = {
+		{ "size_bytes", "size" }, { "inuse_bytes", "in use" },
+		{ "free_bytes", "free" }, { "largest_free_bytes", "largest" },
+		{ "external_fragmentation", "frag" },
+		{ "backlog_bytes", "backlog" }, { "qcache_max", "qcache" },
+	};
+
+	for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++)
+		if (strcmp(headings[i].key, key) == 0)
+			return (headings[i].heading);
+	return (key);
+}
+
 struct table {
 	const char *keys[COLUMNS_MAX];
 	int widths[COLUMNS_MAX];
@@ -129,7 +148,7 @@ measure(struct table *tb, const json_t *rows)
 	json_t *row;
 
 	for (size_t c = 0; c < tb->count; c++) {
-		tb->widths[c] = (int)strlen(tb->keys[c]);
+		tb->widths[c] = (int)strlen(heading(tb->keys[c]));
 		tb->right[c] = true;
 		json_array_foreach(rows, i, row) {
 			json_t *value = json_object_get(row, tb->keys[c]);
@@ -172,8 +191,9 @@ put_row(const struct table *tb, const json_t *row)
 	for (size_t c = 0; c < tb->count; c++) {
 		json_t *value = json_object_get(row, tb->keys[c]);
 
-		put_cell(tb, c, row == NULL ? tb->keys[c] : value == NULL ? "" :
-		    scalar(tb->keys[c], value, false, buf, sizeof(buf)), &gap);
+		put_cell(tb, c, row == NULL ? heading(tb->keys[c]) :
+		    value == NULL ? "" : scalar(tb->keys[c], value, false, buf,
+		    sizeof(buf)), &gap);
 	}
 	(void)putchar('\n');
 }

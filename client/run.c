@@ -302,12 +302,12 @@ cmd_run_script(struct ctl *ct, const struct command *cm, struct args *ar)
 	ct->ct_script = from_stdin ? "stdin" : name;
 	error = run_input(sc, &in);
 	settle(sc, 0);
+	ct->ct_script = NULL;
 	if (error != 0)
-		ended(sc, ctl_fail(ct, CTL_USAGE, "input", "run: %s",
+		ended(sc, ctl_usage(ct, cm->cm_name, "file", "%s: %s", name,
 		    error == E2BIG ? "a line is longer than 1M" :
 				     strerror(error)));
 	code = sc->sc_first;
-	ct->ct_script = NULL;
 	if (!from_stdin)
 		(void)close(in.in_fd);
 	vmemclient_reply_fini(&sc->sc_reply);
