@@ -868,7 +868,7 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 		return (error);
 	busy = arena_seek(vm, addr);
 	if (busy == TAG_NIL || TAG(busy)->bt_type != TAG_BUSY ||
-	    TAG(busy)->bt_start > addr || tag_last(TAG(busy)) < last)
+	    TAG(busy)->bt_state == TAG_CACHED || TAG(busy)->bt_start > addr || tag_last(TAG(busy)) < last)
 		vmem_panic("vmem_xfree_part(\"%s\", 0x%" PRIx64 ", %" PRIu64
 		    "): expected a range inside one allocation", vm->vm_name,
 		    addr, size);

@@ -195,6 +195,17 @@ free_wrong_class(vmem_t *vm)
 }
 
 static void
+free_part_cached(vmem_t *vm)
+{
+	vmem_addr_t a;
+
+	if (vmem_alloc(vm, 2 * PAGE, VM_NOSLEEP, &a) != 0)
+		return;
+	vmem_free(vm, a, 2 * PAGE);
+	(void)!vmem_xfree_part(vm, a, PAGE, VM_NOSLEEP);
+}
+
+static void
 test_misuse_in_caches_with_check(void **state)
 {
 	vmem_t *vm = vmem_create("checked", 0x10000, 64 * PAGE, PAGE, NULL,
@@ -204,6 +215,7 @@ test_misuse_in_caches_with_check(void **state)
 	expect_panic(free_twice, vm, "vmem_free|checked|freed already");
 	expect_panic(xfree_cached, vm, "vmem_xfree|freed already");
 	expect_panic(free_wrong_class, vm, "vmem_free|wrong size");
+	expect_panic(free_part_cached, vm, "vmem_xfree_part|inside one");
 	finish(vm);
 }
 
