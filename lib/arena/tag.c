@@ -406,10 +406,15 @@ vmem_set_meta(vmem_t *meta,
 	room -= room % BLOCK_BYTES;
 	if (room < EXTENT_MIN)
 		return (ENOMEM);
-	/* The table's first extent; the rest of its room is taken as it grows,
-	 * from the other end than everything else (meta_alloc()). */
-	error = vmem_xalloc(meta, EXTENT_MIN, BLOCK_BYTES, 0, 0, VMEM_ADDR_MIN,
+	/* The table's first extent, where all of its room is free; the rest is
+	 * taken as it grows, from the other end than everything else
+	 * (meta_alloc()). */
+	error = vmem_xalloc(meta, room, BLOCK_BYTES, 0, 0, VMEM_ADDR_MIN,
 	    VMEM_ADDR_MAX, VM_NOSLEEP | VM_FIRSTFIT, &at);
+	if (error != 0)
+		return (error);
+	vmem_xfree(meta, at, room);
+	error = vmem_xalloc_addr(meta, at, EXTENT_MIN, VM_NOSLEEP);
 	if (error != 0)
 		return (error);
 	error = commit(arg, at, STATIC_BLOCKS * BLOCK_BYTES);
@@ -446,7 +451,7 @@ meta_alloc(size_t size)
 
 	size = page_round(size);
 	if (pool.meta != NULL) {
-		if (vmem_xalloc(pool.meta, size, 0, 0, 0, VMEM_ADDR_MIN,
+		if (vmem_xalloc(pool.meta, size, 4096, 0, 0, VMEM_ADDR_MIN,
 			VMEM_ADDR_MAX, VM_NOSLEEP | VM_LASTFIT, &at) != 0)
 			return (NULL);
 		if (pool.commit(pool.arg, at, size) == 0)

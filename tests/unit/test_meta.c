@@ -81,9 +81,11 @@ machine_start(struct machine *mc, uint64_t limit)
 	CHECK(NULL != mc->root);
 	CHECK(vmem_xalloc(mc->root, 256 * MIB, 2 * MIB, 0, 0, 0,
 		  VMEM_ADDR_MAX, VM_NOSLEEP, &at) == 0);
-	mc->meta = vmem_create("meta", at, 256 * MIB, PAGE, NULL, NULL, NULL, 0,
+	/* Its first span is no room for the table to grow into. */
+	mc->meta = vmem_create("meta", at, 2 * MIB, PAGE, NULL, NULL, NULL, 0,
 	    VM_NOSLEEP | VM_BOOTSTRAP);
 	CHECK(NULL != mc->meta);
+	CHECK(vmem_add(mc->meta, at + 4 * MIB, 252 * MIB, VM_NOSLEEP) == 0);
 	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == 0);
 	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == EBUSY);
 }
