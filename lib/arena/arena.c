@@ -68,10 +68,18 @@
 
 /* ---- entering and leaving ----------------------------------------------- */
 
+/* Enough for the insertions, and room for what removals give back: who left
+ * a surplus drains it, but without the lock, and others come in between. */
+static bool
+nodes_suffice(const struct vmem *vm)
+{
+	return (vm->vm_nnodes - NODES_PER_OP <= NODES_HIGH - NODES_PER_OP);
+}
+
 static bool
 stock_suffices(const struct vmem *vm)
 {
-	return (vm->vm_ntags >= TAGS_PER_OP && vm->vm_nnodes >= NODES_PER_OP &&
+	return (vm->vm_ntags >= TAGS_PER_OP && nodes_suffice(vm) &&
 	    !hash_wants_resize(&vm->vm_hash));
 }
 
@@ -94,7 +102,7 @@ arena_enter(struct vmem *vm)
 	if (error != 0)
 		return (error);
 	lock_acquire(&vm->vm_lock);
-	if (vm->vm_ntags >= TAGS_PER_OP)
+	if (vm->vm_ntags >= TAGS_PER_OP && vm->vm_nnodes <= NODES_HIGH)
 		return (0);
 	/* Others were quicker: rare enough to begin again. */
 	lock_release(&vm->vm_lock);
@@ -106,12 +114,16 @@ void
 arena_enter_free(struct vmem *vm)
 {
 	lock_acquire(&vm->vm_lock);
-	if (vm->vm_nnodes >= NODES_PER_OP && !hash_wants_resize(&vm->vm_hash))
+	if (nodes_suffice(vm) && !hash_wants_resize(&vm->vm_hash))
 		return;
-	lock_release(&vm->vm_lock);
+	arena_leave(vm);
 	(void)tags_refill(vm);
 	hash_resize(vm);
 	lock_acquire(&vm->vm_lock);
+	while (vm->vm_nnodes > NODES_HIGH) {
+		arena_leave(vm);
+		lock_acquire(&vm->vm_lock);
+	}
 }
 
 void
