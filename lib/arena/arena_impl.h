@@ -324,6 +324,7 @@ void arenas_add(struct vmem *vm);
 void arenas_remove(struct vmem *vm);
 struct vmem *arenas_next(const struct vmem *root, uint64_t after);
 int arenas_set_parent(struct vmem *vm, struct vmem *parent);
+void arenas_count_waiting(struct vmem *vm, int sign);
 void arena_unpin(struct vmem *vm);
 
 /* walk.c */

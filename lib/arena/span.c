@@ -363,15 +363,41 @@ count_above(struct vmem *vm, int sign, unsigned int count)
 		    sign < 0 ? 0 - count : count);
 }
 
+/* One request more, or less, waits in vm: it counts there and above. */
+void
+arenas_count_waiting(struct vmem *vm, int sign)
+{
+	list_lock();
+	atomic_fetch_add(&vm->vm_waiters_below, sign < 0 ? 0 - 1u : 1u);
+	count_above(vm, sign, 1);
+	list_unlock();
+}
+
+/* How many levels vm is below root, or 0. */
+static unsigned int
+levels_to(const struct vmem *vm, const struct vmem *root)
+{
+	unsigned int levels = 0;
+
+	for (; vm != NULL && vm != root; vm = vm->vm_parent)
+		levels++;
+	return (vm == NULL ? 0 : levels);
+}
+
 int
 arenas_set_parent(struct vmem *vm, struct vmem *parent)
 {
 	unsigned int depth = 0, waiting;
+	struct vmem *below;
 	int error = 0;
 
 	list_lock();
+	if (parent != NULL)
+		TAILQ_FOREACH(below, &arenas, vm_list)
+			if (levels_to(below, vm) > depth)
+				depth = levels_to(below, vm);
 	for (struct vmem *up = parent; up != NULL; up = up->vm_parent)
-		if (up == vm || ++depth == VMEM_DEPTH_MAX)
+		if (up == vm || ++depth >= VMEM_DEPTH_MAX)
 			error = EINVAL;
 	if (error == 0) {
 		waiting = atomic_load(&vm->vm_waiters_below);

@@ -197,17 +197,6 @@ hopeless(const struct vmem *vm, const struct fit *ft, unsigned int count)
 }
 
 static void
-waiters_count(struct vmem *vm, int by)
-{
-	for (; vm != NULL; vm = vm->vm_parent) {
-		if (by > 0)
-			atomic_fetch_add(&vm->vm_waiters_below, 1);
-		else
-			atomic_fetch_sub(&vm->vm_waiters_below, 1);
-	}
-}
-
-static void
 queue_append(struct vmem *vm, struct vmem_request *vr)
 {
 	vr->vr_state = VR_QUEUED;
@@ -307,7 +296,7 @@ serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
 		queue_remove(vm, vr);
 		vr->vr_state = VR_DONE;
 		lock_release(&vm->vm_lock);
-		waiters_count(vm, -1);
+		arenas_count_waiting(vm, -1);
 		lock_assert_none();
 		vr->vr_done(vr, 0);
 		lock_acquire(&vm->vm_lock);
@@ -430,7 +419,7 @@ attempt_queued(struct vmem *vm, struct vmem_request *vr, uint64_t undone)
 	}
 	lock_release(&vm->vm_lock);
 	if (error == 0)
-		waiters_count(vm, -1);
+		arenas_count_waiting(vm, -1);
 	else if (undone != 0)
 		wait_serve(vm);
 	if (self.owing && serve_begin())
@@ -463,7 +452,7 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 	}
 	queue_append(vm, vr);
 	lock_release(&vm->vm_lock);
-	waiters_count(vm, 1);
+	arenas_count_waiting(vm, 1);
 	return (attempt_queued(vm, vr, undone));
 }
 
@@ -485,7 +474,7 @@ vmem_cancel(vmem_t *vm, struct vmem_request *vr)
 			(void)sched_yield(); /* an attempt is under way */
 	}
 	if (error == 0)
-		waiters_count(vm, -1);
+		arenas_count_waiting(vm, -1);
 	return (error);
 }
 

@@ -826,6 +826,34 @@ test_limit_of_what_source_gives(void **state)
 	finish(vm);
 }
 
+/* 16 levels, counting those below who is given a source. */
+static void
+test_depth(void **state)
+{
+	vmem_t *up[10], *low[7];
+
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++) {
+		up[i] = arena(0, PAGE, PAGE);
+		if (i > 0)
+			assert_int_equal(
+			    vmem_set_upstream(up[i], up[i - 1]), 0);
+	}
+	for (unsigned int i = 0; i < 7; i++) {
+		low[i] = arena(0, PAGE, PAGE);
+		if (i > 0)
+			assert_int_equal(
+			    vmem_set_upstream(low[i], low[i - 1]), 0);
+	}
+	assert_int_equal(vmem_set_upstream(low[0], up[9]), EINVAL);
+	assert_int_equal(vmem_set_upstream(low[0], low[6]), EINVAL);
+	assert_int_equal(vmem_set_upstream(low[0], up[8]), 0);
+	for (unsigned int i = 7; i-- > 0;)
+		finish(low[i]);
+	for (unsigned int i = 10; i-- > 0;)
+		finish(up[i]);
+}
+
 static void
 test_reclaim(void **state)
 {
@@ -944,6 +972,7 @@ main(void)
 		cmocka_unit_test(test_free_part),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_limit_of_what_source_gives),
+		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_reclaim),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_stat),
