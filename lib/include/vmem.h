@@ -75,7 +75,7 @@ struct timespec;	/* strict C99's <time.h> has none */
 #define VM_SLEEP 0x00000001u	   /* wait until it can be met */
 #define VM_NOSLEEP 0x00000002u	   /* fail with ENOMEM instead */
 #define VM_INSTANTFIT 0x00001000u  /* O(1): a segment that surely fits */
-#define VM_BESTFIT 0x00002000u	   /* the smallest that fits; lowest address */
+#define VM_BESTFIT 0x00002000u	   /* the smallest that fits */
 #define VM_FIRSTFIT 0x00004000u	   /* the lowest address that fits */
 #define VM_NEXTFIT 0x00008000u	   /* the next after the last one handed out */
 #define VM_LASTFIT 0x00010000u	   /* the highest address that fits */
