@@ -59,7 +59,7 @@ struct worker {			/* [W] its own, unless said otherwise */
 	bool wk_draining;
 
 	struct lock wk_inbox_lock;
-	STAILQ_HEAD(, msg) wk_inbox GUARDED_BY(wk_inbox_lock);
+	STAILQ_HEAD(, msg) wk_inbox;	/* under wk_inbox_lock */
 };
 
 /* Start one; stop is by draining, then join.  An errno. */

@@ -18,6 +18,7 @@
 #define LOCK_ATTR(x)
 #endif
 #define CAPABILITY(x) LOCK_ATTR(capability(x))
+/* Of variables: in C, clang knows no member by name inside its struct. */
 #define GUARDED_BY(x) LOCK_ATTR(guarded_by(x))
 #define PT_GUARDED_BY(x) LOCK_ATTR(pt_guarded_by(x))
 #define REQUIRES(...) LOCK_ATTR(requires_capability(__VA_ARGS__))
