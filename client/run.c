@@ -222,8 +222,9 @@ refill(struct script *sc, struct input *in, bool *endp)
 	ssize_t n;
 	char *grown;
 
-	memmove(in->in_buf, in->in_buf + in->in_start,
-	    in->in_end - in->in_start);
+	if (in->in_start > 0)
+		memmove(in->in_buf, in->in_buf + in->in_start,
+		    in->in_end - in->in_start);
 	in->in_end -= in->in_start;
 	in->in_start = 0;
 	if (in->in_room - in->in_end < INPUT_STEP) {
