@@ -443,7 +443,8 @@ positionals(struct parser *pa, int argc, char *const argv[])
 
 	if (takes_addresses(cm))
 		return (addresses(pa, argc, argv));
-	for (unsigned int i = 0; (pp = row(cm, i)) != NULL && used < argc; i++) {
+	for (unsigned int i = 0; used < argc && (pp = row(cm, i)) != NULL;
+	     i++) {
 		if ((pp->pp_flags & (PP_REQUIRED | PP_POSITIONAL)) == 0 ||
 		    (pp->pp_flags & PP_STDIN) != 0 || given(pa, pp))
 			continue;

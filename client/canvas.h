@@ -12,7 +12,7 @@ enum canvas_font { FONT_TITLE, FONT_TEXT, FONT_MONO };
 struct canvas {
 	void (*cv_rect)(struct canvas *cv, unsigned int x, unsigned int y,
 	    unsigned int w, unsigned int h, uint32_t rgb);
-	/* From (x, y), the left end of its base line, on; or, `right`, to it. */
+	/* From (x, y), the left end of its base line; or, `right`, to it. */
 	void (*cv_text)(struct canvas *cv, unsigned int x, unsigned int y,
 	    enum canvas_font font, int right, uint32_t rgb, const char *text);
 };

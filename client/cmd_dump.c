@@ -189,6 +189,9 @@ draw(struct ctl *ct, struct args *ar)
 	    picture ? PICTURE_ROWS : TEXT_ROWS, &map);
 	if (code != CTL_DONE)
 		return (code);
+	if (map.mp_size == 0)
+		ctl_note("dump: %s has nothing yet: it imports from its source"
+		    " as it is used", map.mp_arena);
 	if (svg != NULL)
 		code = draw_file(ct, &map, svg, false);
 	if (png != NULL && code == CTL_DONE)

@@ -21,7 +21,7 @@ struct command {
 	const char *cm_summary;
 	const struct proto_method *cm_method;	/* NULL: vmemctl's own */
 	const struct proto_param *cm_params;	/* the method's, or none */
-	const struct proto_param *cm_own;	/* options of our own, or none */
+	const struct proto_param *cm_own;	/* options of our own */
 	const char *cm_shorts;	/* "k=keep-going": short options of cm_own */
 	const char *cm_example;	/* for help, or NULL */
 	command_run *cm_run;	/* NULL: comes later */

@@ -141,6 +141,9 @@ help_completion_bash(FILE *f)
 	for (size_t i = 0; i < command_count(); i++) {
 		const struct command *cm = command_at(i);
 
+		/* Nothing to complete; and `soak` is a group of others. */
+		if (cm->cm_run == NULL)
+			continue;
 		(void)fprintf(f, "\t'%s') words='--help", cm->cm_name);
 		put_words(f, cm->cm_params);
 		put_words(f, cm->cm_own);

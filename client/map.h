@@ -41,8 +41,9 @@ int map_layout(struct map *mp, uint64_t first, uint64_t last,
     unsigned int columns, unsigned int rows);
 void map_fini(struct map *mp);
 
-/* [addr, addr + size) is the arena's, and of that kind, a `share` of it (0 to 1,
- * evenly spread; the rest is free).  What is outside the window is left out. */
+/* [addr, addr + size) is the arena's, and of that kind, a `share` of it (0 to
+ * 1, evenly spread; the rest is free).  What is outside the window is left out.
+ */
 void map_add(struct map *mp, uint64_t addr, uint64_t size, enum map_kind kind,
     double share);
 

@@ -16,12 +16,12 @@ struct style {
 
 static const struct style styles[MAP_SHADES] = {
 	{ " ", " ", "" },
-	{ "\xc2\xb7", ".", "\033[38;5;245m" },			/* middle dot */
-	{ "\xe2\x96\x91", "-", "\033[38;5;153m" },		/* light shade */
-	{ "\xe2\x96\x92", "+", "\033[38;5;75m" },		/* medium */
-	{ "\xe2\x96\x93", "*", "\033[38;5;33m" },		/* dark */
-	{ "\xe2\x96\x88", "#", "\033[38;5;26m" },		/* full block */
-	{ "\xe2\x97\xa6", "c", "\033[38;5;179m" },		/* white bullet */
+	{ "\xc2\xb7", ".", "\033[38;5;245m" },		/* middle dot */
+	{ "\xe2\x96\x91", "-", "\033[38;5;153m" },	/* light shade */
+	{ "\xe2\x96\x92", "+", "\033[38;5;75m" },	/* medium */
+	{ "\xe2\x96\x93", "*", "\033[38;5;33m" },	/* dark */
+	{ "\xe2\x96\x88", "#", "\033[38;5;26m" },	/* full block */
+	{ "\xe2\x97\xa6", "c", "\033[38;5;179m" },	/* white bullet */
 };
 static const char reset[] = "\033[0m";
 
@@ -55,7 +55,8 @@ draw_legend(FILE *f, bool color, bool utf8)
 		(void)fprintf(f, "%s%s%s %s%s",
 		    color ? styles[shade].color : "",
 		    glyph((enum map_shade)shade, utf8), color ? reset : "",
-		    map_shade_names[shade], shade + 1 < MAP_SHADES ? "  " : "\n");
+		    map_shade_names[shade],
+		    shade + 1 < MAP_SHADES ? "  " : "\n");
 }
 
 void

@@ -164,6 +164,17 @@ fetch(struct replay *rp, const char *method, const char *params,
 	return (tree);
 }
 
+/* The same of the arena. */
+static json_t *
+fetch_arena(struct replay *rp, const char *method, enum ctl_exit *codep)
+{
+	char params[sizeof(rp->rp_arena_json) + 16];
+
+	(void)snprintf(
+	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
+	return (fetch(rp, method, params, codep));
+}
+
 /* A number that may be too large for a JSON integer, and a string then. */
 static uint64_t
 u64_of(const json_t *object, const char *name, uint64_t without)
@@ -244,7 +255,6 @@ inspect_arena(struct replay *rp)
 {
 	json_t *name = json_string(rp->rp_arena), *arena, *info = NULL;
 	char *quoted = json_dumps(name, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-	char params[700];
 	enum ctl_exit code = CTL_USAGE;
 
 	json_decref(name);
@@ -258,9 +268,7 @@ inspect_arena(struct replay *rp)
 	rp->rp_capacity = UINT64_MAX;
 	rp->rp_capacity_why = "the arena";
 	rp->rp_page = PAGE;
-	(void)snprintf(
-	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
-	arena = fetch(rp, "arena.info", params, &code);
+	arena = fetch_arena(rp, "arena.info", &code);
 	if (arena == NULL)
 		return (code);
 	rp->rp_quantum = u64_of(arena, "quantum", 1);
@@ -311,17 +319,14 @@ try_pattern(struct replay *rp)
 static enum ctl_exit
 measure(struct replay *rp, uint64_t *bytesp)
 {
-	char params[700];
 	enum ctl_exit code;
 	json_t *tree;
 
-	(void)snprintf(
-	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
-	tree = fetch(rp, "reap", params, &code);
-	json_decref(tree);
+	tree = fetch_arena(rp, "reap", &code);
 	if (tree == NULL)
 		return (code);
-	tree = fetch(rp, "stats", params, &code);
+	json_decref(tree);
+	tree = fetch_arena(rp, "stats", &code);
 	if (tree == NULL)
 		return (code);
 	*bytesp = u64_of(tree, "inuse_bytes", 0);
@@ -332,13 +337,10 @@ measure(struct replay *rp, uint64_t *bytesp)
 static enum ctl_exit
 check(struct replay *rp)
 {
-	char params[700];
 	enum ctl_exit code;
 	json_t *tree;
 
-	(void)snprintf(
-	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
-	tree = fetch(rp, "check", params, &code);
+	tree = fetch_arena(rp, "check", &code);
 	if (tree != NULL)
 		rp->rp_violations = u64_of(tree, "violations", 0);
 	else if (code == CTL_FAILED)

@@ -60,7 +60,7 @@ struct replay_id {
 /* Counted by each client, and added up. */
 struct replay_counts {
 	uint64_t rc_allocs, rc_frees, rc_parts;	/* granted, done */
-	uint64_t rc_refused;		/* allocations: no space, frames, quota */
+	uint64_t rc_refused;	/* allocations: no space, frames, quota */
 	uint64_t rc_unfilled;		/* patterns: no frames */
 	uint64_t rc_skipped;		/* allocations: larger than the arena */
 	uint64_t rc_idle;		/* operations on ids never granted */
@@ -80,7 +80,7 @@ struct replay_client {
 	struct replay_counts cl_counts;
 	struct hist cl_alloc_ns, cl_free_ns;
 	_Atomic uint32_t cl_done;	/* operations, for the progress */
-	_Atomic uint32_t cl_settled;	/* all of its before this are answered */
+	_Atomic uint32_t cl_settled;	/* all of its before are answered */
 };
 
 struct replay {

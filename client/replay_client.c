@@ -5,19 +5,20 @@
  * ids.  Requests are pipelined, up to rp_window, so an operation may come
  * before the reply that says where its range is.  It is then put off: hung to
  * its id, and done when the reply comes.  The operations of an id so stay in
- * order, and no round trip is waited for; as many as rp_window may be put off, so
-that nothing is freed much later than it was.  On one connection the daemon works
- * in the order of the requests, so that what needs no reply (a fill, a verify
- * and a free of the same range) is sent in a row.
+ * order, and no round trip is waited for; as many as rp_window may be put off,
+ * so that nothing is freed much later than it was.  On one connection the
+ * daemon works in the order of the requests, so that what needs no reply (a
+ * fill, a verify and a free of the same range) is sent in a row.
  *
  * 2. Likeness.  The gate keeps the clients within some operations of each
  * other.  That is little beside what is live, but for traces of few and large
  * ranges: a realloc whose two halves are different clients' could come the
  * wrong way round, and the peak be far off the trace's.  So an operation on a
  * large range (above rp_slack) waits until every operation before it is
- * answered, and an allocation by which more would be claimed than is live in the
- * trace at that point, until there is space or that is so.  The slowest client
- * never waits for long: the others, all ahead of it, have taken their replies.
+ * answered, and an allocation by which more would be claimed than is live in
+ * the trace at that point, until there is space or that is so.  The slowest
+ * client never waits for long: the others, all ahead of it, have taken their
+ * replies.
  *
  * 3. Pieces.  The first partial free of an id makes a list of what is left of
  * it (in rounded bytes), and a later free frees every piece.  Offsets that
@@ -299,7 +300,8 @@ read_range(struct client *c, const struct trace_op *op, struct replay_id *ri)
 	uint64_t end;
 
 	if (scan_members(result, result + strlen(result), names, sp, 2) != 0 ||
-	    !parse_u64(&sp[0], &ri->ri_addr) || !parse_u64(&sp[1], &ri->ri_size))
+	    !parse_u64(&sp[0], &ri->ri_addr) ||
+	    !parse_u64(&sp[1], &ri->ri_size))
 		return (false);
 	if (ri->ri_size < op->op_size || ri->ri_size == 0 ||
 	    ri->ri_addr % c->c_replay->rp_quantum != 0 ||
@@ -378,7 +380,8 @@ free_pieces(struct client *c, uint32_t id, uint32_t op)
 			    ps->ps_list[j].pc_end, op);
 		to += sprintf(to, "{\"arena\":%s,\"addrs\":[",
 		    c->c_replay->rp_arena_json);
-		for (size_t n = 0; n < ADDRS_MAX && i < ps->ps_count; n++, i++) {
+		for (size_t n = 0; n < ADDRS_MAX && i < ps->ps_count;
+		     n++, i++) {
 			const struct piece *pc = &ps->ps_list[i];
 
 			leave(c, id, pc->pc_start, pc->pc_end);

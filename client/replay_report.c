@@ -280,8 +280,8 @@ report_text(const struct replay *rp, enum ctl_exit code)
 	(void)printf("%-12s %" PRIu32 " in %.2f s: %.0f/s\n", "operations",
 	    done(rp), rp->rp_seconds,
 	    rp->rp_seconds > 0 ? done(rp) / rp->rp_seconds : 0.0);
-	(void)printf("%-12s %" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64
-	    " partial\n", "", rc->rc_allocs, rc->rc_frees, rc->rc_parts);
+	(void)printf("%-12s %" PRIu64 " allocations, %" PRIu64 " frees, %"
+	    PRIu64 " partial\n", "", rc->rc_allocs, rc->rc_frees, rc->rc_parts);
 	put_latency("alloc", &rp->rp_alloc_ns);
 	put_latency("free", &rp->rp_free_ns);
 	put_bytes("peak live", atomic_load(&rp->rp_peak));
@@ -310,17 +310,18 @@ replay_report(struct replay *rp, enum ctl_exit code)
 		ctl_note("replay: %u more findings", rp->rp_findings_count -
 		    REPLAY_FINDINGS_MAX);
 	if (code == CTL_MISSED)
-		ctl_note("replay: %" PRIu64 " allocations were refused, --max-fails"
-		    " tolerates %" PRIu64, rp->rp_counts.rc_refused +
+		ctl_note("replay: %" PRIu64 " allocations were refused,"
+		    " --max-fails tolerates %" PRIu64,
+		    rp->rp_counts.rc_refused +
 		    rp->rp_counts.rc_unfilled, rp->rp_max_fails);
 	if (code == CTL_MISSED && rp->rp_trace_peak > rp->rp_capacity)
-		ctl_note("replay: the trace's peak is %s, %s has %s: start vmemd"
-		    " with more, or replay into a larger arena",
+		ctl_note("replay: the trace's peak is %s, %s has %s: start"
+		    " vmemd with more, or replay into a larger arena",
 		    quantity_format(rp->rp_trace_peak, peak, sizeof(peak)),
 		    rp->rp_capacity_why, quantity_format(rp->rp_capacity,
 		    capacity, sizeof(capacity)));
 	if (rp->rp_checked && lost_bytes(rp) != 0)
-		ctl_note("replay: the arena's use differs by %" PRId64 " bytes; if"
-		    " others use it too, replay into an arena of its own",
+		ctl_note("replay: the arena's use differs by %" PRId64 " bytes;"
+		    " if others use it too, replay into an arena of its own",
 		    lost_bytes(rp));
 }

@@ -234,10 +234,12 @@ put_name(char *to, const char *name)
 static char *
 put_params(char *to, const char *params, size_t len)
 {
+	char *lf = to, *end = to + len;
+
 	memcpy(to, params, len);
-	for (char *p = to; (p = memchr(p, '\n', (size_t)(to + len - p))) != NULL;)
-		*p = ' ';
-	return (to + len);
+	while ((lf = memchr(lf, '\n', (size_t)(end - lf))) != NULL)
+		*lf = ' ';
+	return (end);
 }
 
 int

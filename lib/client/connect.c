@@ -75,7 +75,8 @@ vmemclient_connect(const char *path, int timeout_ms, struct vmemclient **vcp)
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int error, fd;
 
-	error = vmemclient_socket_path(path, sun.sun_path, sizeof(sun.sun_path));
+	error = vmemclient_socket_path(
+	    path, sun.sun_path, sizeof(sun.sun_path));
 	if (error != 0)
 		return (error);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

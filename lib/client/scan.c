@@ -178,7 +178,8 @@ advance(const char *p, const char *end, struct nesting *ne, const char **faultp)
 		if (p == end)
 			return (NULL);
 		if (*p == ',')
-			return (in_object(ne) ? key(p + 1, end, faultp) : p + 1);
+			return (in_object(ne) ? key(p + 1, end, faultp) :
+						p + 1);
 		if (*p != (in_object(ne) ? '}' : ']'))
 			return (NULL);
 		ne->ne_depth--;
@@ -285,7 +286,8 @@ hex4(const char *p)
 	for (int i = 0; i < 4; i++) {
 		unsigned int c = (unsigned char)p[i];
 
-		value = value * 16 + (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+		value = value * 16 +
+		    (c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
 	}
 	return (value);
 }

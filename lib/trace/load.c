@@ -154,14 +154,15 @@ header_value(struct loader *sl, const char *key, const char *value)
 	uint64_t n;
 
 	if (strcmp(key, "name") == 0)
-		return (keep_text(&tr->tr_name, value) != 0 ? no_memory(sl) : 0);
+		return (keep_text(&tr->tr_name, value) != 0 ?
+		    no_memory(sl) : 0);
 	if (strcmp(key, "program") == 0)
 		return (keep_text(&tr->tr_program, value) != 0 ?
 		    no_memory(sl) : 0);
 	if (strcmp(key, "quantum") == 0) {
 		if (!number(value, &n) || n == 0)
-			return (bad(sl, "quantum \"%s\" is not a number above 0",
-			    value));
+			return (bad(sl, "quantum \"%s\" is not a number above"
+			    " 0", value));
 		tr->tr_quantum = n;
 		return (0);
 	}
@@ -171,7 +172,8 @@ header_value(struct loader *sl, const char *key, const char *value)
 		if (strcmp(key, total_keys[i]) != 0)
 			continue;
 		if (!number(value, &sl->sl_totals[i]))
-			return (bad(sl, "%s \"%s\" is not a number", key, value));
+			return (bad(sl, "%s \"%s\" is not a number", key,
+			    value));
 		sl->sl_totals_line[i] = lines_number(sl->sl_lines);
 	}
 	return (0);
@@ -301,8 +303,8 @@ check_part(struct loader *sl, const struct trace_op *op)
 	if (op->op_size == 0)
 		return (bad(sl, "a size of 0"));
 	if (op->op_arg % quantum != 0 || op->op_size % quantum != 0)
-		return (bad(sl, "offset %" PRIu64 " or size %" PRIu64 " is not a"
-		    " multiple of the quantum, %" PRIu64, op->op_arg,
+		return (bad(sl, "offset %" PRIu64 " or size %" PRIu64 " is not"
+		    " a multiple of the quantum, %" PRIu64, op->op_arg,
 		    op->op_size, quantum));
 	if (pieces_of(sl, op->op_id, &ps) != 0)
 		return (no_memory(sl));
@@ -576,8 +578,8 @@ load_times(struct trace *tr, struct lines *ln, uint64_t *times)
 			break;
 		if (n == tr->tr_nops)
 			return (lines_error(ln, lines_number(ln),
-			    "more times than the trace has operations, %" PRIu32,
-			    tr->tr_nops));
+			    "more times than the trace has operations, %"
+			    PRIu32, tr->tr_nops));
 		if (!number(line, &delta))
 			return (lines_error(ln, lines_number(ln),
 			    "\"%.40s\" is not a number of nanoseconds", line));

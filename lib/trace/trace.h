@@ -33,7 +33,7 @@ struct trace_op {
 struct trace {
 	char *tr_name;		/* header `name`, else the file's name */
 	char *tr_program;	/* header `program`, else "" */
-	uint64_t tr_quantum;	/* every size is a multiple of it; 1 if unsaid */
+	uint64_t tr_quantum;	/* of every size; 1 if unsaid */
 	struct trace_op *tr_ops;
 	uint64_t *tr_times;	/* of each op, ns since the first; or NULL */
 	uint32_t tr_nops;

@@ -49,7 +49,8 @@ hist_index(uint64_t value)
 		return ((unsigned int)value);
 	exponent = 63u - (unsigned int)__builtin_clzll(value);
 	sub = (unsigned int)(value >> (exponent - HIST_SUB_BITS)) & (SUBS - 1);
-	return (LINEAR + ((exponent - HIST_LINEAR_BITS) << HIST_SUB_BITS) + sub);
+	return (
+	    LINEAR + ((exponent - HIST_LINEAR_BITS) << HIST_SUB_BITS) + sub);
 }
 
 void

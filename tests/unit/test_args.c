@@ -58,7 +58,8 @@ test_lines(void **state)
 		{ "pong", "!" },
 		{ "alloc 64K", "{\"size\":65536}" },
 		{ "alloc 0x10 --count=3", "{\"count\":3,\"size\":16}" },
-		{ "alloc --size 1 --tag 'a b'", "{\"size\":1,\"tag\":\"a b\"}" },
+		{ "alloc --size 1 --tag 'a b'",
+		    "{\"size\":1,\"tag\":\"a b\"}" },
 		{ "alloc", "!size" },
 		{ "alloc 64Q", "!size" },
 		{ "alloc -5", "!size" },
@@ -177,7 +178,7 @@ static void
 test_words(void **state)
 {
 	static const struct {
-		const char *line, *want;	/* joined by |; NULL: an error */
+		const char *line, *want;	/* joined by |; NULL: wrong */
 	} cases[] = {
 		{ "", "" }, { "   # all of it", "" }, { "a b\tc\r\n", "a|b|c" },
 		{ "a#b #c", "a#b" }, { "'a b' \"c d\"", "a b|c d" },

@@ -23,8 +23,6 @@
 #define SLEEPERS 4
 #define SKIPPED 77 /* Automake's */
 
-static atomic_bool forbidden;
-
 #ifdef VMEM_SANITIZED
 int
 main(void)
@@ -33,6 +31,8 @@ main(void)
 	return (SKIPPED);
 }
 #else
+static atomic_bool forbidden;
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
