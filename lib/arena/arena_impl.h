@@ -188,6 +188,7 @@ struct hash {
 	struct hashtable hs_now;  /* where entries go */
 	struct hashtable hs_old;  /* being emptied into hs_now, or none */
 	uint64_t hs_moved;	  /* home buckets of hs_old emptied so far */
+	uint64_t hs_seed;	  /* of the keys */
 	uint64_t hs_count;	  /* entries */
 	uint64_t hs_grow_above;	  /* counts beyond which to resize */
 	uint64_t hs_shrink_below;
@@ -297,7 +298,9 @@ struct vmem {
 /* arena.c */
 /* 0: vm_lock is held, tags are there. */
 int arena_enter(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
+int arena_enter_indexed(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
 void arena_enter_free(struct vmem *vm) ACQUIRE(vm->vm_lock);
+void arena_enter_look(struct vmem *vm) ACQUIRE(vm->vm_lock);
 int arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill);
 void arena_leave(struct vmem *vm) RELEASE(vm->vm_lock);
 uint32_t arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp);

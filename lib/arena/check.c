@@ -118,7 +118,7 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 	bool more = true, first = true;
 
 	while (more && why == NULL) {
-		arena_enter_free(vm);
+		arena_enter_look(vm);
 		if (first)
 			generation = vm->vm_generation;
 		why = check_slice(vm, &cursor, &more, &sum);

@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -64,7 +65,8 @@ struct key {
 static struct key
 key_of(const struct vmem *vm, uint64_t start)
 {
-	uint64_t h = (start >> vm->vm_shift) * 0x9e3779b97f4a7c15u;
+	uint64_t h = ((start >> vm->vm_shift) ^ vm->vm_hash.hs_seed) *
+	    0x9e3779b97f4a7c15u;
 
 	h = (h ^ (h >> 32)) * 0xd6e8feb86659fd93u;
 	return ((struct key) { .home = (uint32_t)(h >> 32),
@@ -214,6 +216,25 @@ thresholds_set(struct hash *hs)
 	}
 }
 
+/*
+ * So that who may choose addresses can't choose ones that collide: sixteen
+ * bytes of the kernel's for each process, and the arena.
+ */
+static uint64_t
+seed_make(const struct vmem *vm)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	uint64_t seed = (uintptr_t)vm;
+
+	if (random != NULL) {
+		uint64_t word;
+
+		memcpy(&word, random, sizeof(word));
+		seed ^= word;
+	}
+	return (seed * 0xd6e8feb86659fd93u);
+}
+
 int
 hash_init(struct vmem *vm)
 {
@@ -223,6 +244,7 @@ hash_init(struct vmem *vm)
 	if (ht->ht_line == NULL)
 		return (ENOMEM);
 	ht->ht_lines = LINES_MIN;
+	vm->vm_hash.hs_seed = seed_make(vm);
 	thresholds_set(&vm->vm_hash);
 	return (0);
 }

@@ -10,3 +10,6 @@
 #include "arena/freelist.c"
 #include "arena/hash.c"
 #include "arena/arena.c"
+#include "arena/find.c"
+#include "arena/alloc.c"
+#include "arena/free.c"

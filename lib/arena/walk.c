@@ -61,7 +61,7 @@ vmem_walk_from(vmem_t *vm, int typemask, vmem_addr_t *cursor,
 	size_t n = 0, looked = 0;
 	uint32_t t;
 
-	arena_enter_free(vm);
+	arena_enter_look(vm);
 	t = arena_seek(vm, *cursor);
 	*more = false;
 	for (; t != TAG_NIL && t != vm->vm_head; t = TAG(t)->bt_next) {

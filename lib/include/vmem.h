@@ -151,7 +151,8 @@ VMEM_EXPORT int vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
  * cache if small enough.  EINVAL: size 0.  ENOMEM: with VM_NOSLEEP, when it
  * can't be had now; with VM_SLEEP, when it never can: it is larger than every
  * span and there is no source, or above the limit (vmem_set_limit()).
- * Sleepers are served in the order in which they came (FIFO).
+ * Sleepers are served in the order in which they came (FIFO), as far as they
+ * can be met: one who wants more than is free doesn't hold up those behind.
  * Pairs with vmem_free(), with the same size.
  */
 VMEM_EXPORT int vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
