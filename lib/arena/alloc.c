@@ -70,10 +70,18 @@ arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	return (0);
 }
 
+/* With an index by address, if it will be asked. */
+static int
+enter_for(struct vmem *vm, const struct fit *ft)
+    TRY_ACQUIRE(0, vm->vm_lock) NO_THREAD_SAFETY_ANALYSIS
+{
+	return (by_address(ft) ? arena_enter_indexed(vm) : arena_enter(vm));
+}
+
 static int
 take_once(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	int error = by_address(ft) ? arena_enter_indexed(vm) : arena_enter(vm);
+	int error = enter_for(vm, ft);
 
 	if (error != 0)
 		return (error);
