@@ -14,7 +14,11 @@
 
 struct stats_state {
 	struct arena *ss_at;		/* the arena written last, referenced */
+	bool ss_arenas_done;
 	struct buf ss_arenas;		/* "NAME":{…},… */
+	size_t ss_method;		/* the next one */
+	struct buf ss_methods;		/* "NAME":{…},… */
+	struct hist ss_hist[2];
 	struct counters ss_total;
 	struct counters ss_one;
 };
@@ -26,38 +30,42 @@ stats_fini(struct request *rq)
 
 	reg_arena_put(&rq->rq_daemon->dm_registry, ss->ss_at);
 	buf_fini(&ss->ss_arenas);
+	buf_fini(&ss->ss_methods);
 	free(ss);
 }
 
-/* One method's latencies, of all workers. */
+/* One method's latencies, of all workers; nothing if it was never called. */
 static void
-write_methods(struct buf *b, struct daemon *dm)
+write_method(struct stats_state *ss, struct daemon *dm, size_t method)
 {
-	struct hist sum;
+	struct hist *sum = &ss->ss_hist[0], *copy = &ss->ss_hist[1];
 
-	jw_kopen(b, "latency", '{');
-	for (size_t m = 0; m < proto_method_count; m++) {
-		hist_init(&sum);
-		for (unsigned int w = 0; w < dm->dm_worker_count; w++) {
-			struct hist copy, *hi = atomic_load_explicit(
-			    &dm->dm_workers[w]->wk_latency[m],
-			    memory_order_acquire);
+	hist_init(sum);
+	for (unsigned int w = 0; w < dm->dm_worker_count; w++) {
+		const struct hist *hi = atomic_load_explicit(
+		    &dm->dm_workers[w]->wk_latency[method],
+		    memory_order_acquire);
 
-			if (hi == NULL)
-				continue;
-			hist_copy(&copy, hi);
-			hist_merge(&sum, &copy);
-		}
-		if (sum.hi_count == 0)
+		if (hi == NULL)
 			continue;
-		jw_key(b, proto_methods[m].pm_name);
-		hist_write(b, &sum);
+		hist_copy(copy, hi);
+		hist_merge(sum, copy);
 	}
-	jw_close(b, '}');
+	if (sum->hi_count == 0)
+		return;
+	jw_key(&ss->ss_methods, proto_methods[method].pm_name);
+	hist_write(&ss->ss_methods, sum);
 }
 
 static void
-write_daemon(struct buf *b, struct daemon *dm)
+append(struct buf *b, const struct buf *part)
+{
+	if (buf_len(part) > 0)
+		buf_append(b, part->b_data + part->b_start, buf_len(part));
+}
+
+static void
+write_daemon(struct buf *b, const struct stats_state *ss, struct daemon *dm)
 {
 	struct registry *rg = &dm->dm_registry;
 	struct client *cl;
@@ -83,8 +91,36 @@ write_daemon(struct buf *b, struct daemon *dm)
 	jw_ku64(b, "meta_bytes", vmpager_wired_bytes(dm->dm_backing.bk_meta));
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	jw_kbool(b, "draining", daemon_draining(dm));
-	write_methods(b, dm);
-	jw_close(b, '}');
+	jw_kopen(b, "latency", '{');
+	append(b, &ss->ss_methods);
+	buf_append(b, "}}", 2);
+}
+
+/* The parts, in slices; true: all of them are there. */
+static bool
+stats_gather(struct request *rq, struct stats_state *ss)
+{
+	struct daemon *dm = rq->rq_daemon;
+
+	while (!ss->ss_arenas_done) {
+		ss->ss_at = reg_arena_next(&dm->dm_registry, ss->ss_at);
+		ss->ss_arenas_done = ss->ss_at == NULL;
+		if (ss->ss_arenas_done)
+			break;
+		counters_of(ss->ss_at, &ss->ss_one);
+		counters_add(&ss->ss_total, ss->ss_at, &ss->ss_one);
+		jw_kopen(&ss->ss_arenas, ss->ss_at->ar_name, '{');
+		counters_write(&ss->ss_arenas, &ss->ss_one);
+		jw_close(&ss->ss_arenas, '}');
+		if (request_slice_over(rq))
+			return (false);
+	}
+	while (ss->ss_method < proto_method_count) {
+		write_method(ss, dm, ss->ss_method++);
+		if (request_slice_over(rq))
+			return (false);
+	}
+	return (true);
 }
 
 static enum step
@@ -94,26 +130,17 @@ stats_all(struct request *rq)
 	struct daemon *dm = rq->rq_daemon;
 	struct buf *b;
 
-	while ((ss->ss_at = reg_arena_next(&dm->dm_registry, ss->ss_at)) !=
-	    NULL) {
-		counters_of(ss->ss_at, &ss->ss_one);
-		counters_add(&ss->ss_total, ss->ss_at, &ss->ss_one);
-		jw_kopen(&ss->ss_arenas, ss->ss_at->ar_name, '{');
-		counters_write(&ss->ss_arenas, &ss->ss_one);
-		jw_close(&ss->ss_arenas, '}');
-		if (request_slice_over(rq))
-			return (STEP_AGAIN);
-	}
+	if (!stats_gather(rq, ss))
+		return (STEP_AGAIN);
 	vmpager_stat(dm->dm_backing.bk_pager, &ss->ss_total.co_pager);
 	b = reply_begin(rq);
 	jw_open(b, '{');
-	write_daemon(b, dm);
+	write_daemon(b, ss, dm);
 	jw_kopen(b, "total", '{');
 	counters_write(b, &ss->ss_total);
 	jw_close(b, '}');
 	jw_kopen(b, "arenas", '{');
-	buf_append(b, ss->ss_arenas.b_data + ss->ss_arenas.b_start,
-	    buf_len(&ss->ss_arenas));
+	append(b, &ss->ss_arenas);
 	buf_append(b, "}}", 2);
 	return (STEP_DONE);
 }
