@@ -4,8 +4,9 @@
  * The kinds (SPEC 2):
  *
  *   IDENTIFIERS	integers, nothing behind them
- *   VA			addresses of the reservation, nothing behind them: neither
- *			populated nor registered, so the fault path refuses them
+ *   VA			addresses of the reservation, nothing behind them:
+ *			neither populated nor registered, so that the fault
+ *			path refuses them
  *   WIRED		populated from the import on, never evicted; `shared`
  *			ones are a sealed memory file
  *   PAGEABLE		the whole span is taken when the arena is made and has a
@@ -45,7 +46,7 @@ struct arena {
 	enum arena_kind ar_kind;	/* [I] */
 	bool ar_shared;			/* [I] */
 	bool ar_builtin;		/* [I] part of the layout: stays */
-	bool ar_private;		/* [I] not for clients to allocate from */
+	bool ar_private;		/* [I] not for clients' allocations */
 	uid_t ar_uid;			/* [I] who made it */
 	struct arena *ar_source;	/* [I] imports from it; referenced */
 	struct backing *ar_backing;	/* [I] wired memory and pager */
@@ -80,7 +81,7 @@ struct arena_spec {
 	bool as_bootstrap;	/* VM_BOOTSTRAP: before tags have an arena */
 	struct arena *as_source; /* the reference passes to the arena */
 	vmem_addr_t as_base;
-	vmem_size_t as_size;	/* of the span made, or taken from source, now */
+	vmem_size_t as_size;	/* of the span made or taken now; or 0 */
 	vmem_size_t as_quantum;
 	vmem_size_t as_qcache_max;
 	unsigned int as_policy;

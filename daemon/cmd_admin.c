@@ -35,7 +35,8 @@ set_log_level(struct request *rq, const json_t *value)
 static enum step
 set_commit(struct request *rq, const json_t *value)
 {
-	const char *text = json_is_string(value) ? json_string_value(value) : "";
+	const char *text =
+	    json_is_string(value) ? json_string_value(value) : "";
 	enum vmpager_commit commit = VMPAGER_OVERCOMMIT;
 
 	if (strcmp(text, "strict") == 0)

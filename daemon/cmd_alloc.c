@@ -83,7 +83,8 @@ bad_constraint(const struct arena *ar, const struct space_want *sw,
 	if (sw->sw_nocross != 0 && sw->sw_nocross < sw->sw_size)
 		return ("nocross");
 	*whyp = "less than min, or the range between is smaller than size";
-	if (sw->sw_max < sw->sw_min || sw->sw_max - sw->sw_min < sw->sw_size - 1)
+	if (sw->sw_max < sw->sw_min ||
+	    sw->sw_max - sw->sw_min < sw->sw_size - 1)
 		return ("max");
 	return (NULL);
 }

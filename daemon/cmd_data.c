@@ -30,7 +30,7 @@ struct data_state {
 	int (*ds_piece)(struct data_state *ds, vmem_addr_t addr, size_t len);
 	enum step (*ds_answer)(struct request *rq);
 	uint64_t ds_seed;
-	uint64_t ds_bad;		/* EILSEQ: the first byte that differs */
+	uint64_t ds_bad;		/* EILSEQ: the first other byte */
 	bool ds_write;
 	bool ds_fault;			/* touch: goes through the fault path */
 	struct vmpager_touched ds_touched;

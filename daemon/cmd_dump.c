@@ -167,9 +167,8 @@ segment(struct request *rq, struct dump_state *ds, const struct vmem_seg *seg)
 	return (!ds->ds_inside);
 }
 
-/* The next segment of the walk, or NULL at its end. */
-static const struct vmem_seg *
-walk_peek(struct dump_state *ds)
+const struct vmem_seg *
+dump_peek(struct dump_state *ds)
 {
 	while (ds->ds_seg == ds->ds_segs && ds->ds_more) {
 		ds->ds_seg = 0;
@@ -179,8 +178,8 @@ walk_peek(struct dump_state *ds)
 	return (ds->ds_seg < ds->ds_segs ? &ds->ds_buffer[ds->ds_seg] : NULL);
 }
 
-static void
-walk_start(struct dump_state *ds, int mask, vmem_addr_t from)
+void
+dump_walk(struct dump_state *ds, int mask, vmem_addr_t from)
 {
 	ds->ds_mask = mask;
 	ds->ds_walk = from;
@@ -191,7 +190,7 @@ walk_start(struct dump_state *ds, int mask, vmem_addr_t from)
 static bool
 next_segment(struct request *rq, struct dump_state *ds)
 {
-	const struct vmem_seg *seg = walk_peek(ds);
+	const struct vmem_seg *seg = dump_peek(ds);
 
 	if (seg == NULL)
 		return (false);
@@ -199,11 +198,11 @@ next_segment(struct request *rq, struct dump_state *ds)
 	if (segment(rq, ds, seg)) {
 		ds->ds_seg++;
 		ds->ds_inside = false;
-		seg = walk_peek(ds);
+		seg = dump_peek(ds);
 		if (seg != NULL)
 			ds->ds_cursor = seg->seg_addr;
 	}
-	return (walk_peek(ds) != NULL);
+	return (dump_peek(ds) != NULL);
 }
 
 /* ---- faults ------------------------------------------------------------- */
@@ -220,7 +219,7 @@ state_name(char state)
 static bool
 next_run(struct request *rq, struct dump_state *ds)
 {
-	const struct vmem_seg *seg = walk_peek(ds);
+	const struct vmem_seg *seg = dump_peek(ds);
 	vmem_addr_t pos, from;
 	char state;
 
@@ -249,7 +248,7 @@ next_run(struct request *rq, struct dump_state *ds)
 	if (ds->ds_inside)
 		return (true);
 	ds->ds_seg++;
-	seg = walk_peek(ds);
+	seg = dump_peek(ds);
 	if (seg != NULL)
 		ds->ds_cursor = seg->seg_addr;
 	return (seg != NULL);
@@ -310,136 +309,6 @@ next_stats(struct request *rq, struct dump_state *ds)
 	write_stats(ds, &ds->ds_entries);
 	ds->ds_count++;
 	return (false);
-}
-
-/* ---- map ---------------------------------------------------------------- */
-
-/* The extent, from the lowest to the highest allocation; false: go on later. */
-static bool
-map_extent(struct request *rq, struct dump_state *ds)
-{
-	const struct vmem_seg *seg;
-	vmem_size_t cell;
-
-	while ((seg = walk_peek(ds)) != NULL) {
-		vmem_addr_t last = seg->seg_addr + (seg->seg_size - 1);
-
-		if (!ds->ds_any || seg->seg_addr < ds->ds_first)
-			ds->ds_first = seg->seg_addr;
-		if (!ds->ds_any || last > ds->ds_last)
-			ds->ds_last = last;
-		ds->ds_any = true;
-		ds->ds_seg++;
-		if (ds->ds_seg == ds->ds_segs && request_slice_over(rq))
-			return (false);
-	}
-	if (!ds->ds_any) {
-		ds->ds_first = ds->ds_arena->ar_base;
-		ds->ds_last = ds->ds_first + (ds->ds_arena->ar_size - 1);
-	}
-	cell = (ds->ds_last - ds->ds_first) / ds->ds_columns + 1;
-	if (arena_round(ds->ds_arena, cell, &ds->ds_cell) != 0)
-		ds->ds_cell = cell;
-	return (true);
-}
-
-/* Count a range to the cells that it meets. */
-static void
-map_count(struct dump_state *ds, vmem_addr_t addr, vmem_size_t size,
-    size_t field)
-{
-	while (size > 0) {
-		uint64_t cell = (addr - ds->ds_first) / ds->ds_cell;
-		vmem_size_t left =
-		    ds->ds_cell - (addr - ds->ds_first) % ds->ds_cell;
-		vmem_size_t n = size < left ? size : left;
-
-		if (cell >= ds->ds_columns)
-			return;
-		*(uint64_t *)(void *)((char *)&ds->ds_cells[cell] + field) += n;
-		addr += n;
-		size -= n;
-	}
-}
-
-/* Resident pages of a segment; false: go on later, at ds_within. */
-static bool
-map_resident(struct request *rq, struct dump_state *ds,
-    const struct vmem_seg *seg)
-{
-	vmem_addr_t pos = ds->ds_inside ? ds->ds_within : seg->seg_addr;
-
-	if (ds->ds_arena->ar_kind == ARENA_WIRED)
-		map_count(ds, seg->seg_addr, seg->seg_size,
-		    offsetof(struct dump_cell, dc_resident));
-	if (ds->ds_arena->ar_kind != ARENA_PAGEABLE)
-		return (true);
-	for (; pos - seg->seg_addr < seg->seg_size; pos += VMPAGER_PAGE) {
-		char state = vmpager_page_state(ds->ds_arena->ar_map, pos);
-
-		if (state == 'r' || state == 'd')
-			map_count(ds, pos, VMPAGER_PAGE,
-			    offsetof(struct dump_cell, dc_resident));
-		if (pos / VMPAGER_PAGE % 4096 == 0 && request_slice_over(rq) &&
-		    pos > seg->seg_addr) {
-			ds->ds_inside = true;
-			ds->ds_within = pos + VMPAGER_PAGE;
-			return (false);
-		}
-	}
-	ds->ds_inside = false;
-	return (true);
-}
-
-static bool
-map_cells(struct request *rq, struct dump_state *ds)
-{
-	const struct vmem_seg *seg;
-
-	while ((seg = walk_peek(ds)) != NULL) {
-		if (seg->seg_addr >= ds->ds_first &&
-		    seg->seg_addr <= ds->ds_last) {
-			if (!ds->ds_inside)
-				map_count(ds, seg->seg_addr, seg->seg_size,
-				    seg->seg_type == VMEM_ALLOC ?
-				    offsetof(struct dump_cell, dc_used) :
-				    offsetof(struct dump_cell, dc_free));
-			if (seg->seg_type == VMEM_ALLOC &&
-			    !map_resident(rq, ds, seg))
-				return (false);
-		}
-		ds->ds_seg++;
-		if (ds->ds_seg == ds->ds_segs && request_slice_over(rq))
-			return (false);
-	}
-	return (true);
-}
-
-static void
-write_map(struct dump_state *ds, struct buf *b)
-{
-	double cell = (double)ds->ds_cell;
-	vmem_size_t size = vmem_size(
-	    ds->ds_arena->ar_vm, VMEM_ALLOC | VMEM_FREE);
-	uint64_t cells = (ds->ds_last - ds->ds_first) / ds->ds_cell + 1;
-
-	jw_kaddr(b, "base", ds->ds_arena->ar_base);
-	jw_ku64(b, "size", size);
-	jw_kaddr(b, "start", ds->ds_first);
-	jw_kaddr(b, "end", ds->ds_last == VMEM_ADDR_MAX ? VMEM_ADDR_MAX :
-	    ds->ds_last + 1);
-	jw_ku64(b, "columns", cells);
-	jw_ku64(b, "cell_bytes", ds->ds_cell);
-	jw_kopen(b, "cells", '[');
-	for (uint64_t i = 0; i < cells && i < ds->ds_columns; i++) {
-		jw_open(b, '{');
-		jw_kreal(b, "used", (double)ds->ds_cells[i].dc_used / cell);
-		jw_kreal(b, "free", (double)ds->ds_cells[i].dc_free / cell);
-		jw_kreal(b, "resident",
-		    (double)ds->ds_cells[i].dc_resident / cell);
-		jw_close(b, '}');
-	}
-	jw_close(b, ']');
 }
 
 /* ---- pages and chunks --------------------------------------------------- */
@@ -545,7 +414,7 @@ entries_start(struct dump_state *ds)
 	ds->ds_inside = ds->ds_from_inside;
 	ds->ds_within = ds->ds_from_within;
 	ds->ds_cursor = ds->ds_from;
-	walk_start(ds, ds->ds_what == WHAT_FREE ? VMEM_FREE :
+	dump_walk(ds, ds->ds_what == WHAT_FREE ? VMEM_FREE :
 	    ds->ds_what == WHAT_ALL ? VMEM_ALLOC | VMEM_FREE : VMEM_ALLOC,
 	    ds->ds_from);
 }
@@ -565,7 +434,7 @@ write_extra(struct dump_state *ds)
 		write_cache(b, &qs);
 	jw_close(b, ']');
 	jw_kopen(b, "map", '{');
-	write_map(ds, b);
+	dump_map_write(ds, b);
 	jw_close(b, '}');
 }
 
@@ -576,11 +445,11 @@ map_step(struct request *rq)
 	struct buf *b;
 
 	if (ds->ds_cell == 0) {
-		if (!map_extent(rq, ds))
+		if (!dump_map_extent(rq, ds))
 			return (STEP_AGAIN);
-		walk_start(ds, VMEM_ALLOC | VMEM_FREE, ds->ds_first);
+		dump_walk(ds, VMEM_ALLOC | VMEM_FREE, ds->ds_first);
 	}
-	if (!map_cells(rq, ds))
+	if (!dump_map_cells(rq, ds))
 		return (STEP_AGAIN);
 	if (ds->ds_what == WHAT_ALL) {
 		write_extra(ds);
@@ -590,7 +459,7 @@ map_step(struct request *rq)
 	}
 	b = reply_begin(rq);
 	write_head(ds, b);
-	write_map(ds, b);
+	dump_map_write(ds, b);
 	jw_close(b, '}');
 	return (STEP_DONE);
 }
@@ -602,7 +471,7 @@ map_start(struct request *rq, struct dump_state *ds)
 	ds->ds_cells = calloc(ds->ds_columns, sizeof(*ds->ds_cells));
 	if (ds->ds_cells == NULL)
 		return (reply_fail(rq, PE_INTERNAL, NULL, "no memory"));
-	walk_start(ds, VMEM_ALLOC, 0);
+	dump_walk(ds, VMEM_ALLOC, 0);
 	rq->rq_step = map_step;
 	return (map_step(rq));
 }

@@ -1,29 +1,9 @@
 /*
  * cmd_fragment.c - fragment: leave an arena as a long life would.
  *
- * `bytes` are allocated in ranges of random sizes, sorted by address, and some
- * are freed so that what is free among them has the external fragmentation t
- * that was asked for, 1 - largest / free:
- *
- *	|<------- plain: one hole L ------->|<---- holed: holes H ---->|
- *	 . . . . . . . . . . . . . . . . . # . # . # . # . # . # . # . #
- *
- * The plain part begins the longest run of ranges that touch each other, and is
- * freed from its low end as far as t allows.  All others are the holed part,
- * and get holes after the pattern (a share h of it is freed).  With F = L + hB
- * free, B the holed part's bytes, L = (1 - t) F gives L = hB (1 - t) / t; and
- * L + B is all there is:  B = bytes / (1 + h (1 - t) / t).  If no run is as
- * long as L then (the arena was fragmented before), the holes end where they
- * make up what t allows beside the longest.  The holes come first, then L is
- * grown range by range while t isn't undershot, so that the result is within
- * one range's share of the target.  No quantum cache has a part in it: what it
- * holds would be no hole.
- *
- *	checkerboard	every other range is freed
- *	random		each with probability 1/2
- *	comb		seven of eight: long gaps between thin teeth
- *	aging		as random, after rounds of freeing a quarter of the ranges
- *			and allocating as much anew
+ * `bytes` are allocated in ranges of random sizes; `aging` frees and allocates
+ * some more; then they are sorted, parted into what becomes one large hole and
+ * what gets small ones (frag_plan.c has the arithmetic), and freed so.
  *
  * What is reported before and after is the space of these ranges alone, and
  * beside it the state of the whole arena.
@@ -31,57 +11,14 @@
 #include "config.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 
-#include "daemon/request.h"
+#include "daemon/fragment.h"
 #include "daemon/space.h"
-#include "proto/quantity.h"
-#include "util/rng.h"
 
 #define RANGES_MAX (1u << 20)
 #define AGING_ROUNDS 8u
 #define SORT_INLINE_MAX 4096u
-
-enum { CHECKERBOARD, RANDOM, COMB, AGING };
-enum { FIXED, UNIFORM, LOGUNIFORM };
-
-struct range {
-	vmem_addr_t ra_addr;
-	vmem_size_t ra_size;
-	bool ra_free;
-};
-
-struct space_state {
-	uint64_t st_free, st_largest, st_segments;
-};
-
-struct frag_state {
-	struct request *fg_request;
-	struct arena *fg_arena;		/* referenced */
-	struct holding *fg_group;		/* referenced */
-	bool fg_keep;
-	unsigned int fg_pattern;
-	double fg_target;
-	unsigned int fg_sizes;		/* the distribution */
-	uint64_t fg_low, fg_high;	/* and its bounds, in bytes */
-	struct rng fg_rng;
-	uint64_t fg_bytes;		/* wanted */
-	bool fg_given;			/* by the caller: all of it or nothing */
-	uint64_t fg_have;		/* allocated so far */
-	struct range *fg_ranges;
-	size_t fg_count, fg_room;
-	size_t fg_next;			/* where the phase at hand is */
-	size_t fg_from, fg_to;		/* the plain part: [from, to) */
-	double fg_holes_max;		/* bytes of holes, at most */
-	unsigned int fg_round;		/* of aging */
-	size_t fg_last;			/* of this round */
-	double fg_free_bytes, fg_hole_bytes;
-	struct space_state fg_before, fg_after;
-	struct vmem_stat fg_arena_before;
-	enum proto_error fg_error;
-	struct task fg_task;
-};
 
 static enum step phase_allocate(struct request *rq);
 static enum step phase_age(struct request *rq);
@@ -108,56 +45,6 @@ frag_fini(struct request *rq)
 	reg_group_put(rg, fg->fg_group);
 	reg_arena_put(rg, fg->fg_arena);
 	free(fg);
-}
-
-/* ---- sizes -------------------------------------------------------------- */
-
-static int
-parse_sizes(struct frag_state *fg, const char *text)
-{
-	static const char *const names[] = { "fixed:", "uniform:",
-		"loguniform:" };
-	char low[32];
-	const char *dash;
-	size_t n;
-
-	for (fg->fg_sizes = 0; fg->fg_sizes < 3; fg->fg_sizes++)
-		if (strncmp(text, names[fg->fg_sizes],
-			strlen(names[fg->fg_sizes])) == 0)
-			break;
-	if (fg->fg_sizes == 3)
-		return (EINVAL);
-	text += strlen(names[fg->fg_sizes]);
-	dash = fg->fg_sizes == FIXED ? text + strlen(text) : strchr(text, '-');
-	n = dash != NULL ? (size_t)(dash - text) : sizeof(low);
-	if (n >= sizeof(low))
-		return (EINVAL);
-	memcpy(low, text, n);
-	low[n] = '\0';
-	if (quantity_size(low, &fg->fg_low) != 0)
-		return (EINVAL);
-	fg->fg_high = fg->fg_low;
-	if (fg->fg_sizes != FIXED && quantity_size(dash + 1, &fg->fg_high) != 0)
-		return (EINVAL);
-	return (fg->fg_low >= 1 && fg->fg_low <= fg->fg_high &&
-		fg->fg_high <= UINT64_C(1) << 40 ? 0 : EINVAL);
-}
-
-static vmem_size_t
-draw_size(struct frag_state *fg)
-{
-	uint64_t size = fg->fg_low;
-	vmem_size_t rounded = 0;
-
-	if (fg->fg_sizes == UNIFORM)
-		size += rng_below(&fg->fg_rng, fg->fg_high - fg->fg_low + 1);
-	if (fg->fg_sizes == LOGUNIFORM)
-		size = (uint64_t)((double)fg->fg_low *
-		    pow((double)fg->fg_high / (double)fg->fg_low,
-			rng_unit(&fg->fg_rng)));
-	/* Bounded by 2^40: can't run over. */
-	(void)arena_round(fg->fg_arena, size, &rounded);
-	return (rounded);
 }
 
 /* ---- one range ---------------------------------------------------------- */
@@ -187,7 +74,8 @@ take_range(struct request *rq, vmem_size_t size, struct range *ra)
 	*ra = (struct range) { .ra_addr = al->al_addr, .ra_size = size };
 	error = space_back(fg->fg_arena, al);
 	backed = error == PE_OK;
-	if (backed && reg_insert(rg, fg->fg_group, cl, fg->fg_keep, &al, 1) == 0)
+	if (backed &&
+	    reg_insert(rg, fg->fg_group, cl, fg->fg_keep, &al, 1) == 0)
 		return (PE_OK);
 	if (backed)
 		error = PE_INTERNAL;
@@ -210,7 +98,8 @@ drop_range(struct request *rq, struct range *ra)
 	if (ra->ra_free)
 		return;
 	ra->ra_free = true;
-	if (reg_claim(rg, fg->fg_arena, &ca, ra->ra_addr, ra->ra_size, &al) == 0)
+	if (reg_claim(
+		rg, fg->fg_arena, &ca, ra->ra_addr, ra->ra_size, &al) == 0)
 		reg_release(rg, al);
 }
 
@@ -245,7 +134,7 @@ phase_allocate(struct request *rq)
 	struct frag_state *fg = rq->rq_state;
 
 	while (fg->fg_have < fg->fg_bytes) {
-		vmem_size_t size = draw_size(fg);
+		vmem_size_t size = frag_draw_size(fg);
 		enum proto_error error;
 
 		if (size > fg->fg_bytes - fg->fg_have)
@@ -281,7 +170,7 @@ renew(struct request *rq, size_t index)
 	bool first = true;
 
 	while (owed > 0) {
-		vmem_size_t size = draw_size(fg);
+		vmem_size_t size = frag_draw_size(fg);
 		enum proto_error error;
 		struct range ra;
 
@@ -334,110 +223,15 @@ phase_age(struct request *rq)
 	return (go(rq, phase_sort));
 }
 
-static int
-by_address(const void *a, const void *b)
-{
-	vmem_addr_t x = ((const struct range *)a)->ra_addr;
-	vmem_addr_t y = ((const struct range *)b)->ra_addr;
-
-	return ((x > y) - (x < y));
-}
-
-/* Forget what aging left free; sort; see what these ranges make up. */
-static void
-arrange(struct frag_state *fg)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < fg->fg_count; i++)
-		if (!fg->fg_ranges[i].ra_free)
-			fg->fg_ranges[n++] = fg->fg_ranges[i];
-	fg->fg_count = n;
-	qsort(fg->fg_ranges, n, sizeof(*fg->fg_ranges), by_address);
-}
-
-/* Does the range touch the one before it? */
-static bool
-touches(const struct frag_state *fg, size_t i)
-{
-	const struct range *ra = &fg->fg_ranges[i];
-
-	return (i > 0 && ra[-1].ra_addr + ra[-1].ra_size == ra->ra_addr);
-}
-
-/* The runs of adjacent ranges that are free (or: of all of them). */
-static struct space_state
-survey(const struct frag_state *fg, bool all)
-{
-	struct space_state st = { 0, 0, 0 };
-	uint64_t run = 0;
-
-	for (size_t i = 0; i < fg->fg_count; i++) {
-		const struct range *ra = &fg->fg_ranges[i];
-
-		if (!all && !ra->ra_free) {
-			run = 0;
-			continue;
-		}
-		if (!touches(fg, i))
-			run = 0;
-		st.st_segments += run == 0;
-		run += ra->ra_size;
-		st.st_free += ra->ra_size;
-		if (run > st.st_largest)
-			st.st_largest = run;
-	}
-	return (st);
-}
-
-/* Where the longest run begins. */
-static size_t
-longest_run(const struct frag_state *fg)
-{
-	size_t best = 0, from = 0;
-	uint64_t longest = 0, run = 0;
-
-	for (size_t i = 0; i < fg->fg_count; i++) {
-		if (!touches(fg, i)) {
-			from = i;
-			run = 0;
-		}
-		run += fg->fg_ranges[i].ra_size;
-		if (run > longest) {
-			longest = run;
-			best = from;
-		}
-	}
-	return (best);
-}
-
-/* Part the ranges: see the head of this file. */
-static void
-divide(struct frag_state *fg)
-{
-	static const double shares[] = { 0.5, 0.5, 0.875, 0.5 };
-	double h = shares[fg->fg_pattern], t = fg->fg_target;
-	double total = 0, plain, sum = 0;
-
-	for (size_t i = 0; i < fg->fg_count; i++)
-		total += (double)fg->fg_ranges[i].ra_size;
-	plain = t > 0 ? total - total / (1 + h * (1 - t) / t) : total;
-	fg->fg_from = fg->fg_to = longest_run(fg);
-	while (fg->fg_to < fg->fg_count && sum < plain &&
-	    (fg->fg_to == fg->fg_from || touches(fg, fg->fg_to)))
-		sum += (double)fg->fg_ranges[fg->fg_to++].ra_size;
-	fg->fg_holes_max = t < 1 ? sum * t / (1 - t) : total;
-}
-
 static void
 arrange_run(struct task *tk)
 {
 	struct frag_state *fg = (struct frag_state *)(void *)((char *)tk -
 	    offsetof(struct frag_state, fg_task));
 
-	arrange(fg);
-	fg->fg_before = survey(fg, true);
-	divide(fg);
+	frag_arrange(fg);
+	fg->fg_before = frag_survey(fg, true);
+	frag_divide(fg);
 }
 
 static void
@@ -528,7 +322,7 @@ answer(struct request *rq)
 			kept++;
 			bytes += fg->fg_ranges[i].ra_size;
 		}
-	fg->fg_after = survey(fg, false);
+	fg->fg_after = frag_survey(fg, false);
 	vmem_stat(fg->fg_arena->ar_vm, &vs);
 	jw_open(b, '{');
 	write_state(b, "before", fg->fg_before.st_free,
@@ -637,7 +431,7 @@ frag_check(struct request *rq, struct frag_state *fg)
 	if (tag != NULL && (tag[0] == '\0' || strlen(tag) > PROTO_TAG_MAX))
 		return (reply_fail(rq, PE_PARAMS, "tag",
 		    "tag: 1 to %d bytes", PROTO_TAG_MAX));
-	if (parse_sizes(fg, arg[ARG_FRAGMENT_SIZES].pa_string) != 0)
+	if (frag_parse_sizes(fg, arg[ARG_FRAGMENT_SIZES].pa_string) != 0)
 		return (reply_fail(rq, PE_PARAMS, "sizes",
 		    "sizes: fixed:N, uniform:A-B or loguniform:A-B"));
 	fg->fg_pattern = arg[ARG_FRAGMENT_PATTERN].pa_enum;
@@ -656,10 +450,7 @@ frag_check(struct request *rq, struct frag_state *fg)
 	    fg->fg_bytes == 0)
 		return (reply_fail(rq, fg->fg_given ? PE_PARAMS : PE_NO_SPACE,
 		    "bytes", "bytes: nothing to work in"));
-	mean = fg->fg_sizes == LOGUNIFORM && fg->fg_high > fg->fg_low ?
-	    (double)(fg->fg_high - fg->fg_low) /
-		log((double)fg->fg_high / (double)fg->fg_low) :
-	    ((double)fg->fg_low + (double)fg->fg_high) / 2;
+	mean = frag_mean_size(fg);
 	if (mean < (double)fg->fg_arena->ar_quantum)
 		mean = (double)fg->fg_arena->ar_quantum;
 	if (fg->fg_given && (double)fg->fg_bytes / mean > RANGES_MAX)

@@ -21,7 +21,7 @@ struct free_state {
 	struct caller fs_caller;
 	const json_t *fs_addrs;		/* by addresses; else by matching */
 	vmem_size_t fs_size;		/* that each must have; 0: any */
-	size_t fs_count;		/* addresses; or at most so many matches */
+	size_t fs_count;		/* addresses; or matches, at most */
 	size_t fs_claimed;		/* [0, fs_claimed) have been claimed */
 	size_t fs_released;		/* and [0, fs_released) released */
 	struct alloc **fs_allocs;
@@ -241,7 +241,8 @@ free_check(struct request *rq)
 	const struct proto_arg *arg = rq->rq_args;
 	unsigned int ways = (arg[ARG_FREE_ADDR].pa_given != 0) +
 	    (arg[ARG_FREE_ADDRS].pa_given != 0) +
-	    (arg[ARG_FREE_TAG].pa_given != 0) + (arg[ARG_FREE_ALL].pa_bool != 0);
+	    (arg[ARG_FREE_TAG].pa_given != 0) +
+	    (arg[ARG_FREE_ALL].pa_bool != 0);
 
 	if (ways != 1)
 		return (reply_fail(rq, PE_PARAMS,

@@ -18,7 +18,7 @@ struct worker;
 struct helper;
 
 struct daemon {
-	struct settings dm_settings;	/* [main] but what SIGHUP can't change */
+	struct settings dm_settings;	/* [I] but for what SIGHUP changes */
 	struct registry dm_registry;
 	struct backing dm_backing;
 	struct worker **dm_workers;	/* [I] once started */

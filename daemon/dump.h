@@ -43,4 +43,14 @@ struct dump_state {
 	vmem_size_t ds_cell;		/* bytes of one; 0: not known yet */
 };
 
+/* A walk over segments of these kinds; the next of them, or NULL at the end. */
+void dump_walk(struct dump_state *ds, int mask, vmem_addr_t from);
+const struct vmem_seg *dump_peek(struct dump_state *ds);
+
+/* The map (dump_map.c), each over a walk begun by the caller; false: the slice
+ * is over, call again.  Then its members, without the braces. */
+bool dump_map_extent(struct request *rq, struct dump_state *ds);
+bool dump_map_cells(struct request *rq, struct dump_state *ds);
+void dump_map_write(struct dump_state *ds, struct buf *b);
+
 #endif /* DAEMON_DUMP_H */

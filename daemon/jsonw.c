@@ -144,7 +144,8 @@ void
 jw_real(struct buf *b, double value)
 {
 	char text[40];
-	int n = snprintf(text, sizeof(text), "%.6g", isfinite(value) ? value : 0);
+	int n = snprintf(
+	    text, sizeof(text), "%.6g", isfinite(value) ? value : 0);
 
 	jw_raw(b, text, (size_t)n);
 }

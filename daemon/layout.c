@@ -8,8 +8,9 @@
  *	  `-- heap	pageable, 3/4 of it all, caches for 1..16 pages
  *
  * vmem_meta takes its span whole, a sixteenth: libvmem grows into what it is
- * given and never imports.  The first two are made before libvmem has memory of its own: from static
- * tags.  Then vmem_meta is given to it, and the rest is made from there.
+ * given and never imports.  The first two are made before libvmem has memory
+ * of its own: from static tags.  Then vmem_meta is given to it, and the rest
+ * is made from there.
  */
 #include "config.h"
 

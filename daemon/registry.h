@@ -10,7 +10,7 @@
  *	client (a connection) --- allocs that end with it (keep: false)
  *	group (arena, uid, tag) --- all of its allocs: `free` by tag, or all
  *	account (uid) --- bytes and segments, for quotas
- *	arena --- allocs by start, and by window (see registry.c)
+ *	arena --- allocs by start, and by window (see reg_alloc.c)
  *
  * Life of an allocation: made by alloc_new(), filled by the allocating code
  * (space taken, backing ready), reg_insert()ed.  To free it, reg_claim() takes
@@ -77,7 +77,7 @@ struct holding {			/* all [R] but what is [I] */
 	char gr_tag[];			/* [I] "": none */
 };
 
-/* A range of libvmem's that is shared by pieces: see alloc_release(). */
+/* A range of libvmem's that is shared by pieces: see reg_part.c. */
 struct block {
 	vmem_addr_t bl_addr;
 	vmem_size_t bl_size;
@@ -96,9 +96,9 @@ struct alloc {
 	TAILQ_ENTRY(alloc) al_client_link;	/* [R] */
 	TAILQ_ENTRY(alloc) al_group_link;	/* [R] */
 	unsigned int al_pins;		/* [R] */
-	bool al_cached;			/* vmem_free() pairs, not vmem_xfree() */
+	bool al_cached;			/* pairs with vmem_free() */
 	bool al_claimed;		/* [R] */
-	bool al_release;		/* [R] claimed, to go with the last pin */
+	bool al_release;		/* [R] to go with the last pin */
 };
 
 struct registry {

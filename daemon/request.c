@@ -254,6 +254,7 @@ resolve(struct request *rq)
 	const char *name =
 	    json_string_value(json_object_get(rq->rq_json, "method"));
 	struct proto_params_error pe;
+	const json_t *params;
 
 	rq->rq_method = proto_method_find(name);
 	if (rq->rq_method == NULL) {
@@ -264,13 +265,11 @@ resolve(struct request *rq)
 	rq->rq_step = bound[rq->rq_index];
 	if (refused_by_state(rq))
 		return (false);
-	if (proto_params_parse(rq->rq_method,
-		json_object_get(rq->rq_json, "params"), rq->rq_args, &pe) != 0) {
-		(void)reply_fail(
-		    rq, pe.pe_code, pe.pe_field, "%s", pe.pe_why);
-		return (false);
-	}
-	return (true);
+	params = json_object_get(rq->rq_json, "params");
+	if (proto_params_parse(rq->rq_method, params, rq->rq_args, &pe) == 0)
+		return (true);
+	(void)reply_fail(rq, pe.pe_code, pe.pe_field, "%s", pe.pe_why);
+	return (false);
 }
 
 /* ---- life --------------------------------------------------------------- */

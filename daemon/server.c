@@ -138,7 +138,8 @@ acceptable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (unsigned int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int peer = accept4(
+		    fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (peer >= 0) {
 			welcome(sv, peer);
@@ -170,6 +171,18 @@ make_directory(const char *path)
 		(void)mkdir("/run/vmemd", 0755);
 }
 
+/* Is the file that is locked still the one of that name?  The daemon that had
+ * the lock takes the name away before it lets go. */
+static bool
+lock_is_current(const struct server *sv)
+{
+	struct stat held, named;
+
+	return (fstat(sv->sv_lock_fd, &held) == 0 &&
+	    stat(sv->sv_lock_path, &named) == 0 &&
+	    held.st_dev == named.st_dev && held.st_ino == named.st_ino);
+}
+
 static int
 lock_address(struct server *sv, char *why)
 {
@@ -177,16 +190,20 @@ lock_address(struct server *sv, char *why)
 		sv->sv_lock_path = NULL;
 		return (fail(why, sv->sv_path, "socket", ENOMEM));
 	}
-	sv->sv_lock_fd =
-	    open(sv->sv_lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (sv->sv_lock_fd < 0)
-		return (fail(why, sv->sv_lock_path, "socket", errno));
-	if (flock(sv->sv_lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		(void)snprintf(why, SETTINGS_WHY_MAX,
-		    "%.120s: a daemon is running there", sv->sv_path);
-		return (EADDRINUSE);
+	for (;;) {
+		sv->sv_lock_fd = open(
+		    sv->sv_lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (sv->sv_lock_fd < 0)
+			return (fail(why, sv->sv_lock_path, "socket", errno));
+		if (flock(sv->sv_lock_fd, LOCK_EX | LOCK_NB) != 0) {
+			(void)snprintf(why, SETTINGS_WHY_MAX,
+			    "%.120s: a daemon is running there", sv->sv_path);
+			return (EADDRINUSE);
+		}
+		if (lock_is_current(sv))
+			return (0);
+		(void)close(sv->sv_lock_fd);
 	}
-	return (0);
 }
 
 /* Is anybody there?  0: nobody, and nothing; else why we can't have it. */

@@ -37,7 +37,8 @@ TAILQ_HEAD(conn_list, conn);
 
 struct msg {
 	STAILQ_ENTRY(msg) ms_link;
-	void (*ms_run)(struct worker *wk, struct msg *ms);	/* in its thread */
+	/* Called in the worker's thread. */
+	void (*ms_run)(struct worker *wk, struct msg *ms);
 };
 
 struct worker {			/* [W] its own, unless said otherwise */
