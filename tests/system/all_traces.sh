@@ -5,7 +5,8 @@ need jq
 [ "${VMEM_LONG-}" = 1 ] || skip "long: make check-long"
 set -- "$VMEM_TRACES"/*.vmt.xz
 [ -f "$1" ] || skip "no traces in $VMEM_TRACES"
-start
+# a-node-workers has 53.7 GiB live at its peak, more than the default heap.
+start --va-size 128G
 for trace; do
 	case $(basename "$trace") in
 	b-*) arena=kmem ;;
