@@ -613,7 +613,9 @@ def data(d):
         c.ok("verify", arena=arena, addr=addr, seed=5)
         reply = c.call("verify", arena=arena, addr=addr, seed=6)
         expect_error("other seed", reply, 15, "mismatch")
-        equal("where", reply["error"]["data"]["addr"], hex(addr))
+        # Single bytes of two patterns may be the same.
+        where = int(reply["error"]["data"]["addr"], 16) - addr
+        check("where", 0 <= where < 16, where)
         c.ok("write", arena=arena, addr=addr + 77, data="AA==")
         # A pattern's byte may be 0 itself; then this one is no mismatch.
         reply = c.call("verify", arena=arena, addr=addr, seed=5)
