@@ -5,6 +5,7 @@ daemon goes on whatever it is sent.  Method: plain sockets against a daemon of
 our own ($VMEMD), one check after the other; at the end `check` finds nothing,
 everything has been given back, and SIGTERM ends it with 0.
 """
+import atexit
 import base64
 import json
 import os
@@ -120,6 +121,7 @@ class Daemon:
             [program, "--socket", self.path, "--va-size", "1G", "--frames",
              "8M", "--swap-size", "32M", "--wired", "32M", *options],
             stderr=self.log)
+        atexit.register(self.discard)   # however this ends
         poll(lambda: self.process.poll() is not None or self.answers(),
              "the daemon's socket")
 
@@ -140,6 +142,7 @@ class Daemon:
         self.discard()
 
     def discard(self):
+        atexit.unregister(self.discard)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -1115,6 +1118,7 @@ def no_descriptors():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for options in ([], ["--threads", "1"]):
         d = Daemon(*options)
         for test in (bad_lines, long_lines, envelopes, parameters, order,
