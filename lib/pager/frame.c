@@ -29,13 +29,14 @@
 /*
  * How long an access waits for a frame when all of them are in use for the
  * moment.  Pins last for a callback's run, claims for one page's I/O: what
- * takes this long isn't going to end.
+ * takes this long isn't going to end.  Half a second was too little: on two
+ * CPUs with twenty threads to run, a claimant may not get its turn for longer.
  */
-#define FRAME_WAIT_NS 500000000u
+#define FRAME_WAIT_NS UINT64_C(5000000000)
 
 /* But it has tried this many times, even if the machine is so busy that the
  * time is gone before. */
-#define FRAME_NAPS_MIN 100u
+#define FRAME_NAPS_MIN 1000u
 
 /* And how long it sleeps at a time: an unpinned frame wakes nobody, so that
  * a hit costs no more than its two atomic operations. */
