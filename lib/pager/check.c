@@ -106,7 +106,7 @@ check_page(struct vmpager_map *mp, uint64_t page, struct tally *ta)
 	pte_t *ptep = &mp->mp_ptes[page];
 	uint64_t pte = atomic_load_explicit(ptep, memory_order_acquire);
 	enum pte_state state = pte_state(pte);
-	const char *why = NULL;
+	const char *why;
 
 	if (state == PTE_UNREGISTERED)
 		return (pte == 0 ? NULL : "an unregistered page has an entry");
@@ -114,17 +114,17 @@ check_page(struct vmpager_map *mp, uint64_t page, struct tally *ta)
 		return ("a page table entry has no valid state");
 	if (state != PTE_RESIDENT && (pte & PTE_PINS) != 0)
 		return ("a page without a frame is pinned");
+	ta->ta_registered++;
+	ta->ta_entries += (pte & PTE_FIRST) != 0;
+	if (state == PTE_ZERO || state == PTE_FAILED)
+		return (NULL);
 	if (pte_busy(pte) || (pte & PTE_PINS) != 0 ||
 	    !pte_claim(ptep, pte, PTE_BUSY_OUT)) {
 		ta->ta_busy = true;
 		return (NULL);
 	}
-	ta->ta_registered++;
-	ta->ta_entries += (pte & PTE_FIRST) != 0;
-	if (state == PTE_RESIDENT)
-		why = check_resident(mp, page, pte, ta);
-	else if (state == PTE_SWAPPED)
-		why = check_swapped(mp, page, pte, ta);
+	why = state == PTE_RESIDENT ? check_resident(mp, page, pte, ta)
+				    : check_swapped(mp, page, pte, ta);
 	pte_settle(ptep, pte);
 	return (why);
 }
@@ -135,22 +135,19 @@ check_map(struct vmpager *pg, uint32_t index, struct tally *ta)
 {
 	struct vmpager_map *mp;
 	const char *why = NULL;
-	uint64_t page = 0, end;
+	uint64_t page = 0, end, pages;
 
 	do {
 		lock_acquire(&pg->pg_lock);
 		mp = pg->pg_maps[index];
-		end = mp == NULL ? page : page + PTES_PER_CHUNK;
-		if (mp != NULL && end > mp->mp_pages)
-			end = mp->mp_pages;
+		pages = mp == NULL ? 0 : mp->mp_pages;
+		end = page < pages ? map_chunk_end(mp, page) : page;
 		if (end > page && !map_chunk_used(mp, page))
 			page = end;
 		for (; page < end && why == NULL; page++)
 			why = check_page(mp, page, ta);
-		/* The chunk's end isn't the map's unless it is cut short. */
-		end = mp == NULL ? page : mp->mp_pages;
 		lock_release(&pg->pg_lock);
-	} while (why == NULL && page < end);
+	} while (why == NULL && page < pages);
 	return (why);
 }
 

@@ -25,36 +25,68 @@
 
 #pragma GCC poison malloc calloc realloc free mmap munmap
 
-/* May the page be evicted, as far as can be seen without claiming it? */
-static enum evict_verdict
-evict_look(struct vmpager *pg, const struct frame *fr, uint32_t frame,
-    uint64_t pte, struct evict *ev)
+/* Steps of a walk over frames between two chances for others to take the lock:
+ * some tens of microseconds. */
+#define YIELD_STEPS 1024u
+
+/* ---- looking --------------------------------------------------------------*/
+
+static bool
+swap_full(const struct vmpager *pg)
 {
-	if (pte_busy(pte) || (pte & PTE_PINS) != 0) {
-		ev->ev_transient = true;
-		return (EVICT_NOT);
-	}
-	if (pte_state(pte) != PTE_RESIDENT || pte_number(pte) != frame)
-		return (EVICT_NOT);	/* it has left the frame meanwhile */
-	if ((pte & PTE_DIRTY) != 0 && ev->ev_slot == NO_SLOT &&
-	    atomic_load_explicit(&fr->fr_slot, memory_order_relaxed) ==
-		NO_SLOT &&
-	    atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) ==
-		0)
-		return (EVICT_NOT);	/* nowhere to write it to */
-	return (EVICT_TAKEN);
+	return (atomic_load_explicit(
+		    &pg->pg_swap.sw_free, memory_order_relaxed) == 0);
 }
+
+/* The page in a frame, and its entry; false if none is. */
+static bool
+frame_page(struct vmpager *pg, uint32_t frame, struct victim *vi)
+    REQUIRES(pg->pg_lock)
+{
+	uint64_t owner = atomic_load_explicit(
+	    &pg->pg_pool.fp_frames[frame].fr_owner, memory_order_acquire);
+
+	if (owner < (uint64_t)1 << OWNER_MAP_SHIFT)
+		return (false);
+	vi->vi_map = pg->pg_maps[owner >> OWNER_MAP_SHIFT];
+	vi->vi_page = owner & (MAP_PAGES_MAX - 1);
+	vi->vi_frame = frame;
+	vi->vi_pte = atomic_load_explicit(
+	    &vi->vi_map->mp_ptes[vi->vi_page], memory_order_acquire);
+	return (true);
+}
+
+/* Resident in the frame still, and not in use? */
+static bool
+victim_idle(const struct victim *vi)
+{
+	return (pte_state(vi->vi_pte) == PTE_RESIDENT &&
+	    pte_number(vi->vi_pte) == vi->vi_frame &&
+	    (vi->vi_pte & PTE_PINS) == 0);
+}
+
+/* To evict it, would a slot have to be found? */
+static bool
+victim_needs_slot(struct vmpager *pg, const struct victim *vi)
+{
+	return ((vi->vi_pte & PTE_DIRTY) != 0 &&
+	    atomic_load_explicit(&pg->pg_pool.fp_frames[vi->vi_frame].fr_slot,
+		memory_order_relaxed) == NO_SLOT);
+}
+
+/* ---- claiming -------------------------------------------------------------*/
 
 /* A slot to write a claimed page to.  False: all have been taken meanwhile. */
 static bool
 victim_place(struct vmpager *pg, struct victim *vi, struct evict *ev)
 {
-	vi->vi_slot = atomic_load_explicit(
-	    &pg->pg_pool.fp_frames[vi->vi_frame].fr_slot, memory_order_relaxed);
-	vi->vi_fresh = false;
-	if (vi->vi_slot != NO_SLOT || (vi->vi_pte & PTE_DIRTY) == 0)
+	vi->vi_fresh = victim_needs_slot(pg, vi);
+	if (!vi->vi_fresh) {
+		vi->vi_slot = atomic_load_explicit(
+		    &pg->pg_pool.fp_frames[vi->vi_frame].fr_slot,
+		    memory_order_relaxed);
 		return (true);
-	vi->vi_fresh = true;
+	}
 	vi->vi_slot = ev->ev_slot;
 	ev->ev_slot = NO_SLOT;
 	if (vi->vi_slot == NO_SLOT)
@@ -62,46 +94,43 @@ victim_place(struct vmpager *pg, struct victim *vi, struct evict *ev)
 	return (vi->vi_slot != NO_SLOT);
 }
 
+void
+evict_yield(struct vmpager *pg, uint64_t steps)
+{
+	if (steps % YIELD_STEPS == YIELD_STEPS - 1) {
+		lock_release(&pg->pg_lock);
+		lock_acquire(&pg->pg_lock);
+	}
+}
+
 enum evict_verdict
 evict_claim(struct vmpager *pg, uint32_t frame, struct evict *ev)
 {
-	struct frame *fr = &pg->pg_pool.fp_frames[frame];
 	struct victim *vi = &ev->ev_victim[ev->ev_count];
-	enum evict_verdict verdict;
-	uint64_t owner, pte;
 	pte_t *ptep;
 
-	owner = atomic_load_explicit(&fr->fr_owner, memory_order_acquire);
-	if (owner < (uint64_t)1 << OWNER_MAP_SHIFT) {
-		/* One on its way to a page may be had soon. */
-		ev->ev_transient |= owner == OWNER_HAND;
+	if (!frame_page(pg, frame, vi) || !victim_idle(vi))
 		return (EVICT_NOT);
-	}
-	vi->vi_map = pg->pg_maps[owner >> OWNER_MAP_SHIFT];
-	vi->vi_page = owner & (MAP_PAGES_MAX - 1);
-	vi->vi_frame = frame;
+	if (ev->ev_slot == NO_SLOT && swap_full(pg) &&
+	    victim_needs_slot(pg, vi))
+		return (EVICT_NOT);	/* nowhere to write it to */
 	ptep = &vi->vi_map->mp_ptes[vi->vi_page];
-	pte = atomic_load_explicit(ptep, memory_order_acquire);
-	verdict = evict_look(pg, fr, frame, pte, ev);
-	if (verdict != EVICT_TAKEN)
-		return (verdict);
-	if ((pte & PTE_REF) != 0) {
+	if ((vi->vi_pte & PTE_REF) != 0) {
 		(void)atomic_fetch_and_explicit(
 		    ptep, ~PTE_REF, memory_order_relaxed);
 		return (EVICT_SPARED);
 	}
-	if (!pte_claim(ptep, pte, PTE_BUSY_OUT)) {
-		ev->ev_transient = true;
-		return (EVICT_NOT);
-	}
-	vi->vi_pte = pte;
+	if (!pte_claim(ptep, vi->vi_pte, PTE_BUSY_OUT))
+		return (EVICT_NOT);	/* someone was faster */
 	if (!victim_place(pg, vi, ev)) {
-		pte_settle(ptep, pte);
+		pte_settle(ptep, vi->vi_pte);
 		return (EVICT_NOT);
 	}
 	ev->ev_count++;
 	return (EVICT_TAKEN);
 }
+
+/* ---- evicting -------------------------------------------------------------*/
 
 /* Evicted: the page is in its slot, or zeros, and the frame is free. */
 static void
@@ -166,30 +195,73 @@ evict_victims(struct vmpager *pg, struct evict *ev)
 	}
 }
 
+/* ---- running out ----------------------------------------------------------
+ *
+ * When may an access be refused?  That no victim was found proves nothing: a
+ * frame may be on its way from the thread that evicted to the one that faults,
+ * or a page be claimed just while the hand passed.  Under strict commit a wrong
+ * refusal would be a broken promise.
+ *
+ * It is sure when the swap is full, as many frames as there are for residents
+ * have been seen each with a page that is dirty, idle and without a slot, all
+ * the others on the free list, and none was taken from that or put there
+ * meanwhile.  For let the access be one that strict commit has granted: then
+ * there are F + S - 1 other pages at most.  No slot is free, so S of them have
+ * one, and at most F - 1 pages are in frames or on their way.  An F-th stuck
+ * page can have come only by taking a frame from the list.
+ *
+ * It stays so until a frame is taken or given back, or a slot given back: the
+ * finding is kept, so that a pager that is out of frames refuses quickly.
+ */
+
+static void
+stillness_take(struct vmpager *pg, struct stillness *sl)
+{
+	sl->sl_head = atomic_load(&pg->pg_pool.fp_head);
+	sl->sl_frees = atomic_load(&pg->pg_swap.sw_frees);
+}
+
+static bool
+hopeless_still(struct vmpager *pg) REQUIRES(pg->pg_lock)
+{
+	struct stillness now;
+
+	stillness_take(pg, &now);
+	return (swap_full(pg) && now.sl_head == pg->pg_hopeless.sl_head &&
+	    now.sl_frees == pg->pg_hopeless.sl_frees);
+}
+
+/* The number of frames whose pages can't be evicted for want of a slot; 0 if
+ * there are others, or frames in somebody's hands. */
+static uint32_t
+stuck_frames(struct vmpager *pg) REQUIRES(pg->pg_lock)
+{
+	uint32_t stuck = 0;
+	struct victim vi;
+
+	for (uint32_t frame = 0; frame < frame_total(&pg->pg_pool); frame++) {
+		if (frame_page(pg, frame, &vi)) {
+			if (!victim_idle(&vi) || !victim_needs_slot(pg, &vi))
+				return (0);
+			stuck++;
+		} else if (atomic_load_explicit(
+			       &pg->pg_pool.fp_frames[frame].fr_owner,
+			       memory_order_relaxed) == OWNER_HAND)
+			return (0);
+		evict_yield(pg, frame);
+	}
+	return (stuck);
+}
+
 void
 evict_frames(struct vmpager *pg, struct evict *ev)
 {
-	struct frame_pool *fp = &pg->pg_pool;
-	uint64_t head = atomic_load(&fp->fp_head);
-	bool full = atomic_load_explicit(&pg->pg_swap.sw_free,
-			memory_order_relaxed) == 0 && ev->ev_slot == NO_SLOT;
-
 	ASSERT(ev->ev_want > 0 && ev->ev_want <= EVICT_BATCH);
 	ev->ev_count = ev->ev_freed = 0;
 	ev->ev_error = 0;
-	ev->ev_transient = false;
-	/*
-	 * With the swap full, a search may find that every page is dirty and
-	 * has no slot.  As long as no frame has been taken or given back since,
-	 * that is still so: pages become clean only by eviction, and come in
-	 * only with a frame.  So a daemon that is out of frames refuses
-	 * quickly, instead of going round the clock for each refusal.
-	 */
-	if (full && atomic_load_explicit(
-			&pg->pg_barren, memory_order_relaxed) == head)
-		return;
 	lock_acquire(&pg->pg_lock);
-	pg->pg_replace->rp_select(pg, ev);
+	if (ev->ev_slot != NO_SLOT || !hopeless_still(pg))
+		pg->pg_replace->rp_select(pg, ev);
 	lock_release(&pg->pg_lock);
 	for (unsigned int i = 0; i < ev->ev_count; i++) {
 		const struct victim *vi = &ev->ev_victim[i];
@@ -197,11 +269,25 @@ evict_frames(struct vmpager *pg, struct evict *ev)
 		pg->pg_mode->md_remove(vi->vi_map, vi->vi_page, vi->vi_frame);
 	}
 	evict_victims(pg, ev);
-	/* A frame that was given back behind the search, and taken again before
-	 * the caller could, must not look like there is none. */
-	if (atomic_load(&fp->fp_head) != head)
-		ev->ev_transient = true;
-	if (full && ev->ev_count == 0 && !ev->ev_transient)
-		atomic_store_explicit(
-		    &pg->pg_barren, head, memory_order_relaxed);
+}
+
+bool
+evict_hopeless(struct vmpager *pg)
+{
+	const struct frame_pool *fp = &pg->pg_pool;
+	struct stillness before;
+	bool hopeless;
+
+	stillness_take(pg, &before);
+	if (!swap_full(pg))
+		return (false);
+	lock_acquire(&pg->pg_lock);
+	hopeless = hopeless_still(pg);
+	if (!hopeless && stuck_frames(pg) >= fp->fp_bound &&
+	    before.sl_head == atomic_load(&fp->fp_head)) {
+		pg->pg_hopeless = before;
+		hopeless = true;
+	}
+	lock_release(&pg->pg_lock);
+	return (hopeless);
 }

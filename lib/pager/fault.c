@@ -79,9 +79,9 @@ fault_hit(struct fault *ft, pte_t *ptep, uint64_t pte)
 /* ---- frames for faults ----------------------------------------------------*/
 
 /*
- * Evict something, or better a batch, and take a frame.  EAGAIN: all are in
- * use at the moment.  ENOMEM: nothing can be evicted.  EIO: it couldn't be
- * written.
+ * Evict something, or better a batch, and take a frame.  EAGAIN: none could be
+ * had at the moment.  ENOMEM: nor will one, until something is given back.
+ * EIO: a page couldn't be written.
  */
 static __attribute__((noinline)) int
 fault_evict(struct vmpager *pg, uint32_t *framep)
@@ -100,7 +100,7 @@ fault_evict(struct vmpager *pg, uint32_t *framep)
 		return (0);
 	if (ev.ev_error != 0)
 		return (ev.ev_error);
-	return (ev.ev_transient ? EAGAIN : ENOMEM);
+	return (evict_hopeless(pg) ? ENOMEM : EAGAIN);
 }
 
 static int
@@ -234,11 +234,14 @@ fault_exchange(struct fault *ft)
 static int
 fault_swapped(struct fault *ft)
 {
+	struct vmpager *pg = ft->ft_map->mp_pager;
 	uint32_t frame;
 	int error;
 
-	error = fault_frame(ft->ft_map->mp_pager, &frame);
-	if (error == ENOMEM)
+	error = fault_frame(pg, &frame);
+	if ((error == ENOMEM || error == EAGAIN) &&
+	    atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) ==
+		0)
 		return (fault_exchange(ft));
 	if (error == 0)
 		error = fault_read(ft, frame);

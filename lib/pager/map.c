@@ -7,8 +7,9 @@
  * compare-and-swap: no lock is taken for it, here or in the fault path.
  *
  * A claim is the right to change a page: it turns PTE_BUSY_IN or PTE_BUSY_OUT.
- * Until it is settled, others may only ask to be woken (PTE_WAIT), or make the
- * page the first of a range (PTE_FIRST) because the one before it went.
+ * Until it is settled, others may only ask to be woken (PTE_WAIT), make the
+ * page the first of a range (PTE_FIRST) because the one before it went, or take
+ * a mark (PTE_REF) off that means nothing any more.
  * Settling comes last: after it a page may be unregistered, and its map be
  * destroyed, at any moment, so nothing of either is touched any more.
  *
@@ -451,22 +452,36 @@ fail:
 	return (error);
 }
 
+/* Unregister what is registered in [page, end). */
+static void
+map_drop_all(struct vmpager_map *mp, uint64_t page, uint64_t end)
+{
+	uint64_t run;
+
+	for (; page < end; page += run) {
+		run = 0;
+		while (page + run < end && map_registered(mp, page + run, 1))
+			run++;
+		if (run != 0)
+			map_drop(mp, page, run);
+		else
+			run = 1;
+	}
+}
+
 void
 vmpager_map_destroy(struct vmpager_map *mp)
 {
 	struct vmpager *pg;
+	uint64_t end;
 
 	if (mp == NULL)
 		return;
 	pg = mp->mp_pager;
-	for (uint64_t page = 0; page < mp->mp_pages; page++) {
-		if (page % PTES_PER_CHUNK == 0 &&
-		    !map_chunk_used(mp, page)) {
-			page += PTES_PER_CHUNK - 1;
-			continue;
-		}
-		if (map_registered(mp, page, 1))
-			map_drop(mp, page, 1);
+	for (uint64_t page = 0; page < mp->mp_pages; page = end) {
+		end = map_chunk_end(mp, page);
+		if (map_chunk_used(mp, page))
+			map_drop_all(mp, page, end);
 	}
 	map_unnumber(pg, mp);
 	pg->pg_mode->md_map_fini(mp);
@@ -479,6 +494,14 @@ map_chunk_used(const struct vmpager_map *mp, uint64_t page)
 {
 	return (atomic_load_explicit(&mp->mp_used[page / PTES_PER_CHUNK],
 		    memory_order_relaxed) != 0);
+}
+
+uint64_t
+map_chunk_end(const struct vmpager_map *mp, uint64_t page)
+{
+	uint64_t end = (page / PTES_PER_CHUNK + 1) * PTES_PER_CHUNK;
+
+	return (end < mp->mp_pages ? end : mp->mp_pages);
 }
 
 void

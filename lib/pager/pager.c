@@ -301,7 +301,7 @@ vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 	if (pg == NULL)
 		return (ENOMEM);
 	pg->pg_mode = mode;
-	pg->pg_replace = &replace_clock;
+	atomic_init(&pg->pg_replace, &replace_clock);
 	lock_init(&pg->pg_lock, "pager", LOCK_PAGER);
 	error = swap_init(
 	    &pg->pg_swap, config->pc_swap, config->pc_swap_bytes);

@@ -186,9 +186,10 @@ struct frame_pool {
 	uint32_t fp_reserve;	/* [I] and those for exchanges */
 	uint32_t fp_min;	/* [I] fewer free: evict, in batches, ... */
 	uint32_t fp_target;	/* [I] ... until this many are: 4/3 of it */
-	/* The free list and how many are on it, in lines of their own. */
-	_Alignas(CACHE_LINE) _Atomic uint64_t fp_head; /* [a] index | tag */
-	_Alignas(CACHE_LINE) _Atomic uint32_t fp_free; /* [a] the reserve too */
+	/* The free list and how many are on it, the reserve too, in lines of
+	 * their own.  The upper half of the head counts its changes. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t fp_head; /* [a] tag | first */
+	_Alignas(CACHE_LINE) _Atomic uint32_t fp_free; /* [a] */
 	_Atomic uint32_t fp_event;	/* [a] futex: bumped for sleepers */
 	_Atomic uint32_t fp_sleepers;	/* [a] threads waiting for a frame */
 };
@@ -207,6 +208,7 @@ struct swap {
 	uint32_t sw_slots;	/* [I] */
 	_Atomic uint32_t sw_free;	/* [a] slots not taken; set under [S] */
 	struct lock sw_lock;	/* guards the bitmap; rank LOCK_PAGER_SWAP */
+	_Atomic uint64_t sw_frees;	/* [a] slots ever given back; likewise */
 	uint32_t sw_hint;	/* [S] word where the last search ended */
 	uint64_t *sw_bitmap;	/* [S] a bit a slot, 1: taken */
 	struct stamp *sw_stamps; /* [I] the array; entries belong to [B] */
@@ -250,9 +252,13 @@ struct evict {
 	unsigned int ev_count;	/* claimed */
 	unsigned int ev_freed;	/* frames given to the free list */
 	uint32_t ev_slot;	/* offered by the caller; NO_SLOT once used */
-	bool ev_transient;	/* met pages that are pinned or busy: later may
-				 * succeed where now doesn't */
 	int ev_error;		/* of writing: 0 or EIO */
+};
+
+/* Unchanged: no frame was taken or given back, and no slot given back. */
+struct stillness {
+	uint64_t sl_head;	/* fp_head, whose tag only grows */
+	uint64_t sl_frees;	/* sw_frees */
 };
 
 enum evict_verdict {
@@ -262,11 +268,11 @@ enum evict_verdict {
 };
 
 /*
- * A replacement policy: which resident pages to evict.  Called with pg_lock
- * held.  rp_select offers frames to evict_claim() until ev_want are taken, or
- * it has done what is reasonable.  rp_insert and rp_remove (either may be
- * NULL) tell it of frames that got and lost a page; they are called with the
- * page claimed.
+ * A replacement policy: which resident pages to evict.  rp_select is called
+ * with pg_lock held, and offers frames to evict_claim() until ev_want are taken
+ * or it has done what is reasonable.  rp_insert and rp_remove (either may be NULL)
+ * tell it of frames that get and lose a page.  They are called with the page
+ * claimed and without the lock, by faults that would rather not take it.
  */
 struct replace {
 	const char *rp_name;
@@ -300,7 +306,7 @@ extern const struct mode mode_software;
 
 struct vmpager {
 	const struct mode *pg_mode;		/* [I] */
-	const struct replace *pg_replace;	/* [L] */
+	_Atomic(const struct replace *) pg_replace; /* [a] set under [L] */
 	struct frame_pool pg_pool;
 	struct swap pg_swap;
 	uint64_t pg_capacity;	/* [I] frames + slots: strict's limit */
@@ -309,10 +315,9 @@ struct vmpager {
 	_Atomic uint64_t pg_begun; /* [a] (un)registrations begun, ... */
 	_Atomic uint64_t pg_done; /* [a] ... and ended: see check.c */
 	_Atomic uint64_t pg_no_frames; /* [a] accesses refused */
-	_Atomic uint64_t pg_barren; /* [a] fp_head when all was found pinned
-				 * down: see evict_frames() */
 	struct lock pg_lock;	/* rank LOCK_PAGER; guards replacement and the
 				 * table of maps */
+	struct stillness pg_hopeless; /* [L] when evict_hopeless() was so */
 	uint32_t pg_hand;	/* [L] the clock's */
 	uint64_t pg_scanned;	/* [L] frames the hand passed */
 	uint64_t pg_reactivated; /* [L] of them spared */
@@ -341,6 +346,7 @@ int map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
 bool map_registered(struct vmpager_map *mp, uint64_t first, uint64_t count);
 /* Has the chunk of entries that `page` is in ever been stored to? */
 bool map_chunk_used(const struct vmpager_map *mp, uint64_t page);
+uint64_t map_chunk_end(const struct vmpager_map *mp, uint64_t page);
 void map_count_sum(const struct vmpager_map *mp, struct counts *c);
 /* Claim: from exactly `pte` to `state`.  The claimant alone may change it. */
 bool pte_claim(pte_t *ptep, uint64_t pte, enum pte_state state);
@@ -399,8 +405,13 @@ uint32_t swap_gen(const struct swap *sw, uint32_t slot);
 /* evict.c */
 enum evict_verdict evict_claim(struct vmpager *pg, uint32_t frame,
     struct evict *ev) REQUIRES(pg->pg_lock);
+/* Once in a number of steps: let others have the lock for a moment. */
+void evict_yield(struct vmpager *pg, uint64_t steps) REQUIRES(pg->pg_lock);
 /* Evict up to ev_want pages; fills in the rest of *ev. */
 void evict_frames(struct vmpager *pg, struct evict *ev);
+/* Is every frame's page dirty, with no slot to go to?  False also if it can't
+ * be told because something moves: then it is worth waiting for. */
+bool evict_hopeless(struct vmpager *pg);
 
 /* fault.c: see there. */
 

@@ -17,9 +17,6 @@
 
 #include "pager/pager_impl.h"
 
-/* Steps between two looks at whether others want the lock. */
-#define CLOCK_SLICE 1024u
-
 /* Steps for each page wanted, once there is one. */
 #define CLOCK_REACH 16u
 
@@ -38,7 +35,6 @@ clock_select(struct vmpager *pg, struct evict *ev) REQUIRES(pg->pg_lock)
 {
 	uint32_t total = frame_total(&pg->pg_pool);
 	uint64_t steps = 0, limit = total, reach = CLOCK_REACH * ev->ev_want;
-	bool spared = false;
 
 	while (ev->ev_count < ev->ev_want && steps < limit) {
 		switch (evict_claim(pg, clock_advance(pg, total), ev)) {
@@ -48,21 +44,15 @@ clock_select(struct vmpager *pg, struct evict *ev) REQUIRES(pg->pg_lock)
 			break;
 		case EVICT_SPARED:
 			pg->pg_reactivated++;
-			/* Marks went: a second turn may find what the first
-			 * spared.  What it spares has been used just now. */
-			if (steps >= total)
-				ev->ev_transient = true;
-			else if (!spared && ev->ev_count == 0)
+			/* Marks went: another turn may find what this one
+			 * spared. */
+			if (ev->ev_count == 0)
 				limit = 2 * (uint64_t)total;
-			spared = true;
 			break;
 		case EVICT_NOT:
 			break;
 		}
-		if (++steps % CLOCK_SLICE == 0) {
-			lock_release(&pg->pg_lock);
-			lock_acquire(&pg->pg_lock);
-		}
+		evict_yield(pg, steps++);
 	}
 }
 

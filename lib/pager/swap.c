@@ -210,6 +210,9 @@ swap_free(struct swap *sw, uint32_t slot)
 	atomic_store_explicit(&sw->sw_free,
 	    atomic_load_explicit(&sw->sw_free, memory_order_relaxed) + 1,
 	    memory_order_relaxed);
+	atomic_store_explicit(&sw->sw_frees,
+	    atomic_load_explicit(&sw->sw_frees, memory_order_relaxed) + 1,
+	    memory_order_relaxed);
 	lock_release(&sw->sw_lock);
 }
 
