@@ -17,7 +17,7 @@
  *		nothing has been done, unless part of it was unregistered
  *		meanwhile.  A length of 0 is always fine
  *   ENOMEM	no frame could be had: everything is dirty and the swap is full
- *		or `none`, or has stayed pinned for half a second
+ *		or `none`, or has stayed in use for two seconds
  *		(`no_frames`).  Pages before the refused one have been done.
  *		Only a page that was never touched is refused for a full swap
  *   EIO	a page's stamp or checksum didn't match, or the swap file

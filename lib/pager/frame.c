@@ -29,10 +29,10 @@
 /*
  * How long an access waits for a frame when all of them are in use for the
  * moment.  Pins last for a callback's run, claims for one page's I/O: what
- * takes this long isn't going to end.  Half a second was too little: on two
- * CPUs with twenty threads to run, a claimant may not get its turn for longer.
+ * takes this long isn't going to end, even if the claimant has twenty threads
+ * before it on its CPU.
  */
-#define FRAME_WAIT_NS UINT64_C(5000000000)
+#define FRAME_WAIT_NS UINT64_C(2000000000)
 
 /* But it has tried this many times, even if the machine is so busy that the
  * time is gone before. */
