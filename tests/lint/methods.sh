@@ -1,5 +1,5 @@
 # Goal: the documentation knows every method, parameter and error, and none
-# that isn't.  Method: what is generated from the tables is generated anew and
+# that isn't; so for functions, locks and the tests that it names.  Method: what is generated from the tables is generated anew and
 # compared; the table of errors, which people write, is compared by name, code
 # and errno.
 . "$(dirname "$0")/lib.sh"
@@ -30,4 +30,22 @@ sed -n 's/^.\(LOCK_[A-Z_]*\) = \([1-9][0-9]*\),\{0,1\}.*/\1 \2/p' \
 sed -n 's/^ *\(LOCK_[A-Z_]*\)  *\([0-9][0-9]*\) .*/\1 \2/p' \
     "$top_srcdir/doc/locking.md" >"$work/locking.md"
 same "$work/lock.h" "$work/locking.md" "the order of locks differs"
+
+# Every test that tests/README.md names exists.
+# shellcheck disable=SC2016  # backquotes are Markdown's
+grep -oE '`test_[a-z0-9_]+|(unit|system)/[a-z][a-z_]*' \
+    "$top_srcdir/tests/README.md" | tr -d '`' | sort -u >"$work/named"
+while read -r name; do
+	case $name in
+	unit/test_* | system/*)
+		[ -f "$top_srcdir/tests/$name.c" ] ||
+			[ -f "$top_srcdir/tests/$name.sh" ] ||
+			fail "tests/README.md names $name"
+		;;
+	test_*)
+		grep -q "^$name" "$top_srcdir"/tests/unit/*.c ||
+			fail "tests/README.md names $name"
+		;;
+	esac
+done <"$work/named"
 finish
