@@ -12,8 +12,8 @@
  * do so.  The order (DESIGN 2): two static blocks in the program's bss, one of
  * tags and one of units, serve arenas made with VM_BOOTSTRAP; the first other
  * arena, or vmem_set_meta(), moves them to the real table: links are indexes,
- * so copying is all.  Without vmem_set_meta() the table is an mmap; with it, a range of
- * the meta arena, grown in extents by vmem_xalloc_addr().
+ * so copying is all.  Without vmem_set_meta() the table is an mmap; with it, a
+ * range of the meta arena, grown in extents at the addresses that follow.
  *
  * 3. The reserve.  Each arena has a stock of its own, and every operation
  * makes sure, before it takes the arena's lock for good, that the stock has
@@ -24,9 +24,11 @@
  *	an extent at a fixed place of the meta arena	2 tags (a split)
  *	for its stock to be full again			TAGS_PER_OP
  *
- * The meta arena's first span is all that the table ever grows into, and is
- * imported when vmem_set_meta() is called, so growing never imports, and the
- * depth of the tree of arenas doesn't enter.  One thread grows at a time (the
+ * Of that, growing takes what the meta arena's stock lacks of TAGS_PER_OP, and
+ * leaves the reserve full again: the new memory has room for it.  The span that
+ * the meta arena has when vmem_set_meta() is called is all that the table ever
+ * grows into, so growing never imports, and the depth of the tree of arenas
+ * doesn't enter.  One thread grows at a time (the
  * pool's lock), so the number of threads doesn't either.  POOL_RESERVE is that
  * sum, with as much again for an ordinary operation on the meta arena that was
  * overtaken.  Static bootstrap tags obey the same rule.
@@ -227,14 +229,15 @@ pool_init(void)
 
 /* ---- growth ------------------------------------------------------------- */
 
+/* From the reserve: what one operation on the meta arena may need. */
 static void
 stock_fill(struct vmem *vm)
 {
-	uint32_t tags[TAGS_FILL];
+	uint32_t tags[TAGS_PER_OP];
 	unsigned int n = 0, want;
 
 	lock_acquire(&vm->vm_lock);
-	want = vm->vm_ntags < TAGS_FILL ? TAGS_FILL - vm->vm_ntags : 0;
+	want = vm->vm_ntags < TAGS_PER_OP ? TAGS_PER_OP - vm->vm_ntags : 0;
 	lock_release(&vm->vm_lock);
 	while (n < want && pool.free[POOL_TAGS] > 0)
 		tags[n++] =
@@ -245,21 +248,13 @@ stock_fill(struct vmem *vm)
 	lock_release(&vm->vm_lock);
 }
 
-/*
- * The next extent of the table from the meta arena.  Extents double, so that
- * there are few; the reserve serves this operation (see 3.).
- */
+/* The reserve serves this operation (see 3.). */
 static int
-extent_grow(void)
+extent_take(size_t size)
 {
-	size_t size = pool.grown < EXTENT_MIN ? EXTENT_MIN : pool.grown;
 	uintptr_t at = (uintptr_t)tag_table + pool.grown;
 	int error = ENOMEM;
 
-	if (pool.grown + size > pool.limit * BLOCK_BYTES)
-		size = pool.limit * BLOCK_BYTES - pool.grown;
-	if (size == 0)
-		return (ENOMEM);
 	/* Others may use up the meta arena's stock meanwhile: then again. */
 	for (unsigned int try = 0; try < 3; try++) {
 		stock_fill(pool.meta);
@@ -267,18 +262,39 @@ extent_grow(void)
 		if (error != ENOBUFS)
 			break;
 	}
-	if (error != 0)
+	return (error == 0 ? 0 : ENOMEM);
+}
+
+/*
+ * The next extent of the table from the meta arena.  Extents double, so that
+ * there are few; when that is too much to be had, a small one.
+ */
+static int
+extent_grow(void)
+{
+	size_t size = pool.grown < EXTENT_MIN ? EXTENT_MIN : pool.grown;
+	int error;
+
+	if (pool.grown + size > pool.limit * BLOCK_BYTES)
+		size = pool.limit * BLOCK_BYTES - pool.grown;
+	if (size == 0)
 		return (ENOMEM);
+	error = extent_take(size);
+	if (error != 0 && size > EXTENT_MIN) {
+		size = EXTENT_MIN;
+		error = extent_take(size);
+	}
+	if (error != 0)
+		return (error);
 	for (size_t b = 0; b < size / BLOCK_BYTES; b++)
 		bit_set(&pool.bare, pool.grown / BLOCK_BYTES + b);
 	pool.grown += size;
-	stock_fill(pool.meta);
 	return (0);
 }
 
 /* One more block with memory, of that kind. */
 static int
-pool_grow(enum pool_kind kind)
+block_grow(enum pool_kind kind)
 {
 	size_t b = bit_first(&pool.bare);
 	uintptr_t at;
@@ -300,6 +316,18 @@ pool_grow(enum pool_kind kind)
 	}
 	block_open(b, kind);
 	return (0);
+}
+
+/* The same, and the reserve full again, which growing for units took from. */
+static int
+pool_grow(enum pool_kind kind)
+{
+	int error = block_grow(kind);
+
+	if (error == 0 && pool.meta != NULL &&
+	    pool.free[POOL_TAGS] < POOL_RESERVE)
+		(void)block_grow(POOL_TAGS);
+	return (error);
 }
 
 /* Take up to `want` items; returns how many.  With the pool's lock held, the

@@ -81,7 +81,10 @@ struct timespec;	/* strict C99's <time.h> has none */
 #define VM_LASTFIT 0x00010000u	   /* the highest address that fits */
 #define VM_FITMASK 0x0001f000u
 #define VM_LARGEIMPORT 0x00020000u /* create: import in larger pieces */
-#define VM_BOOTSTRAP 0x00040000u   /* create: before the tag pool is up */
+#define VM_BOOTSTRAP 0x00040000u   /* create: before the tag pool is up; one
+				    * thread only, until it is: that is,
+				    * until vmem_set_meta() or another
+				    * arena's creation has returned */
 #define VM_CHECK 0x00080000u	   /* create: detect misuse in caches too */
 
 /* Kinds of segments, for vmem_size() and vmem_walk(). */

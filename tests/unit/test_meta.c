@@ -133,6 +133,7 @@ grow_and_shrink(void)
 	machine_check(&mc);
 	vmem_meta_stat(&ms);
 	CHECK(ms.ms_tags_total >= MANY);
+	CHECK(ms.ms_tags_free >= ms.ms_reserve);
 	CHECK(mc.committed >= ms.ms_tag_bytes);
 	grown = mc.committed;
 	for (unsigned int i = 0; i < MANY; i++)
