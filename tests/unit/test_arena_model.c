@@ -21,7 +21,7 @@
 #include <errno.h>
 #include <vmem.h>
 
-#include "util/rng.h"
+#include "reference.h"
 
 #define QUANTA 256
 #define SPANS_MAX 8
@@ -30,19 +30,15 @@ struct model {
 	vmem_t *vm;
 	uint64_t base;		/* of quantum 0 */
 	uint64_t quantum;
+	vm_flag_t policy;	/* the arena's own */
 	uint64_t state[QUANTA];	/* 0: no span; 1: free; else the owner + 2 */
 	unsigned int span[QUANTA]; /* which span it is in, from 1 on */
 	unsigned int nspans;
 	uint64_t owners;	/* ids given so far */
+	uint64_t cursor;	/* after the last range handed out */
+	uint64_t cursor_next;	/* after the last one by next fit */
 	struct rng rng;
 };
-
-struct request {
-	uint64_t size, align, phase, nocross, min, max;
-	vm_flag_t policy;
-};
-
-static uint64_t seed = 20111122, steps = 20000;
 
 static uint64_t
 addr_of(const struct model *m, unsigned int q)
@@ -60,7 +56,7 @@ quantum_of(const struct model *m, uint64_t addr)
 /* May the request be put at quantum q?  Sums in 128 bits, so that nothing
  * wraps. */
 static bool
-may_be_at(const struct model *m, const struct request *r, unsigned int q)
+may_be_at(const struct model *m, const struct ref_request *r, unsigned int q)
 {
 	unsigned int n =
 	    (unsigned int)((r->size + m->quantum - 1) / m->quantum);
@@ -91,13 +87,30 @@ segment_around(const struct model *m, unsigned int q)
 	return (hi - lo + 1);
 }
 
+/* The first place from `from` on, else from the start. */
+static unsigned int
+next_place(const struct model *m, const struct ref_request *r, uint64_t from)
+{
+	unsigned int i;
+
+	for (i = 0; i < QUANTA; i++)
+		if (addr_of(m, i) >= from && may_be_at(m, r, i))
+			return (i);
+	for (i = 0; i < QUANTA && !may_be_at(m, r, i); i++)
+		continue;
+	return (i);
+}
+
 /* What the strategy promises of the place that it chose. */
 static void
-check_choice(const struct model *m, const struct request *r, unsigned int q)
+check_choice(const struct model *m, const struct ref_request *r, unsigned int q)
 {
 	unsigned int mine = segment_around(m, q);
 
 	assert_true(may_be_at(m, r, q));
+	if (r->policy == VM_NEXTFIT)
+		assert_true(q == next_place(m, r, m->cursor) ||
+		    q == next_place(m, r, m->cursor_next));
 	for (unsigned int i = 0; i < QUANTA; i++) {
 		if (!may_be_at(m, r, i))
 			continue;
@@ -111,7 +124,7 @@ check_choice(const struct model *m, const struct request *r, unsigned int q)
 }
 
 static bool
-possible(const struct model *m, const struct request *r)
+possible(const struct model *m, const struct ref_request *r)
 {
 	for (unsigned int i = 0; i < QUANTA; i++)
 		if (may_be_at(m, r, i))
@@ -147,12 +160,12 @@ pick(struct model *m, unsigned int *firstp)
 	return (n);
 }
 
-static struct request
+static struct ref_request
 random_request(struct model *m)
 {
 	static const vm_flag_t policies[] = { 0, VM_INSTANTFIT, VM_BESTFIT,
 		VM_FIRSTFIT, VM_NEXTFIT, VM_LASTFIT };
-	struct request r = { .max = VMEM_ADDR_MAX };
+	struct ref_request r = { .max = VMEM_ADDR_MAX };
 	uint64_t top = addr_of(m, QUANTA - 1) + (m->quantum - 1);
 
 	r.size = 1 + rng_below(&m->rng, m->quantum * 24);
@@ -178,7 +191,7 @@ random_request(struct model *m)
 static void
 step_alloc(struct model *m)
 {
-	struct request r = random_request(m);
+	struct ref_request r = random_request(m);
 	bool plain = r.align == 0 && r.nocross == 0 && r.min == 0 &&
 	    r.max == VMEM_ADDR_MAX && rng_below(&m->rng, 2) == 0;
 	uint64_t addr;
@@ -187,6 +200,8 @@ step_alloc(struct model *m)
 	    vmem_xalloc(m->vm, r.size, r.align, r.phase, r.nocross, r.min,
 		r.max, VM_NOSLEEP | r.policy, &addr);
 
+	if (r.policy == 0)
+		r.policy = m->policy;
 	if (error != 0) {
 		assert_true(error == ENOMEM || error == EINVAL);
 		assert_false(possible(m, &r));
@@ -194,13 +209,16 @@ step_alloc(struct model *m)
 	}
 	check_choice(m, &r, quantum_of(m, addr));
 	take(m, quantum_of(m, addr), r.size);
+	m->cursor = addr + (uint64_t)ref_size(&r, m->quantum);
+	if (r.policy == VM_NEXTFIT)
+		m->cursor_next = m->cursor;
 }
 
 static void
 step_alloc_at(struct model *m)
 {
 	unsigned int q = (unsigned int)rng_below(&m->rng, QUANTA);
-	struct request r = { .size = 1 + rng_below(&m->rng, m->quantum * 20),
+	struct ref_request r = { .size = 1 + rng_below(&m->rng, m->quantum * 20),
 		.max = VMEM_ADDR_MAX };
 	unsigned int n = (unsigned int)((r.size + m->quantum - 1) / m->quantum);
 	int error = vmem_xalloc_addr(m->vm, addr_of(m, q), r.size, VM_NOSLEEP);
@@ -323,12 +341,13 @@ run_model(uint64_t base, uint64_t quantum, vm_flag_t policy)
 {
 	static struct model m;
 
-	m = (struct model) { .base = base, .quantum = quantum };
-	rng_init(&m.rng, seed);
+	m = (struct model) { .base = base, .quantum = quantum,
+		.policy = policy };
+	rng_init(&m.rng, ref_seed);
 	m.vm = vmem_create("model", 0, 0, quantum, NULL, NULL, NULL, 0,
 	    VM_SLEEP | policy);
 	assert_non_null(m.vm);
-	for (uint64_t i = 0; i < steps; i++) {
+	for (uint64_t i = 0; i < ref_steps; i++) {
 		uint64_t what = rng_below(&m.rng, 100);
 
 		if (what < 45)
@@ -390,8 +409,8 @@ test_large_segments(void **state)
 	(void)state;
 	assert_non_null(vm);
 	memset(live, 0, sizeof(live));
-	rng_init(&rng, seed);
-	for (uint64_t i = 0; i < steps * 2; i++) {
+	rng_init(&rng, ref_seed);
+	for (uint64_t i = 0; i < ref_steps * 2; i++) {
 		unsigned int k = (unsigned int)rng_below(&rng, LIVE);
 
 		if (live[k].size != 0) {
@@ -420,14 +439,7 @@ main(void)
 		cmocka_unit_test(test_in_the_middle),
 		cmocka_unit_test(test_large_segments),
 	};
-	const char *text = getenv("TEST_SEED");
 
-	if (text != NULL)
-		seed = strtoull(text, NULL, 0);
-	text = getenv("TEST_STEPS");
-	if (text != NULL)
-		steps = strtoull(text, NULL, 0);
-	printf("seed %llu, %llu steps (TEST_SEED, TEST_STEPS)\n",
-	    (unsigned long long)seed, (unsigned long long)steps);
+	ref_options(20000);
 	return (cmocka_run_group_tests(tests, NULL, NULL));
 }
