@@ -1,0 +1,194 @@
+/*
+ * ranges.c - libvmem and malloc behind one interface: see ranges.h.
+ */
+#include "config.h"
+
+#include "bench/ranges.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/sysinfo.h>
+
+#include <vmem.h>
+
+#define ARENA_BASE (UINT64_C(1) << 40)
+
+void *
+ranges_open(const struct ranges *ra, uint64_t span, uint64_t live)
+{
+	struct sysinfo si;
+
+	if (sysinfo(&si) == 0 &&
+	    (double)live * (double)ra->ra_page_each >
+		0.5 * (double)si.totalram * si.mem_unit)
+		bench_skip("would touch %.0f GiB of memory",
+		    (double)live * (double)ra->ra_page_each / 0x1p30);
+	return (ra->ra_open(span, live));
+}
+
+/* ---- libvmem ------------------------------------------------------------- */
+
+static vmem_t *
+vmem_open(uint64_t span, vm_flag_t policy)
+{
+	vmem_t *vm = vmem_create("bench", ARENA_BASE, span, RANGES_PAGE, NULL,
+	    NULL, NULL, 0, VM_NOSLEEP | policy);
+
+	if (vm == NULL)
+		bench_die("no arena of %ju bytes", (uintmax_t)span);
+	return (vm);
+}
+
+static void *
+vmem_instant_open(uint64_t span, uint64_t live)
+{
+	(void)live;
+	return (vmem_open(span, VM_INSTANTFIT));
+}
+
+static void *
+vmem_best_open(uint64_t span, uint64_t live)
+{
+	(void)live;
+	return (vmem_open(span, VM_BESTFIT));
+}
+
+static uint64_t
+vmem_get(void *arena, uint64_t size)
+{
+	vmem_addr_t addr;
+
+	return (vmem_alloc(arena, size, VM_NOSLEEP, &addr) == 0 ? addr : 0);
+}
+
+static uint64_t
+vmem_get_aligned(void *arena, uint64_t size, uint64_t align)
+{
+	vmem_addr_t addr;
+
+	return (vmem_xalloc(arena, size, align, 0, 0, VMEM_ADDR_MIN,
+	    VMEM_ADDR_MAX, VM_NOSLEEP, &addr) == 0 ? addr : 0);
+}
+
+static void
+vmem_put(void *arena, uint64_t addr, uint64_t size)
+{
+	vmem_free(arena, addr, size);
+}
+
+static void
+vmem_put_aligned(void *arena, uint64_t addr, uint64_t size)
+{
+	vmem_xfree(arena, addr, size);
+}
+
+const struct ranges ranges_vmem = { vmem_instant_open, vmem_get, vmem_put,
+	vmem_get_aligned, vmem_put_aligned, 100 };
+const struct ranges ranges_vmem_best = { vmem_best_open, vmem_get, vmem_put,
+	vmem_get_aligned, vmem_put_aligned, 100 };
+
+/* ---- malloc, whoever's it is ---------------------------------------------- */
+
+static void *
+malloc_open(const char *symbol, const char *package)
+{
+	if (dlsym(RTLD_DEFAULT, symbol) == NULL)
+		bench_skip("not there; apt-get install %s", package);
+	return (NULL);
+}
+
+static void *
+jemalloc_open(uint64_t span, uint64_t live)
+{
+	(void)span, (void)live;
+	return (malloc_open("mallctl", "libjemalloc2"));
+}
+
+static void *
+mimalloc_open(uint64_t span, uint64_t live)
+{
+	(void)span, (void)live;
+	return (malloc_open("mi_malloc", "libmimalloc2.0"));
+}
+
+static uint64_t
+malloc_get(void *arena, uint64_t size)
+{
+	void *p = malloc(size);
+
+	(void)arena;
+	__asm__ volatile("" : "+r"(p));
+	return ((uint64_t)(uintptr_t)p);
+}
+
+static uint64_t
+malloc_get_aligned(void *arena, uint64_t size, uint64_t align)
+{
+	void *p = aligned_alloc(align, size);
+
+	(void)arena;
+	__asm__ volatile("" : "+r"(p));
+	return ((uint64_t)(uintptr_t)p);
+}
+
+static void
+malloc_put(void *arena, uint64_t addr, uint64_t size)
+{
+	(void)arena, (void)size;
+	free((void *)(uintptr_t)addr);
+}
+
+const struct ranges ranges_malloc_jemalloc = { jemalloc_open, malloc_get,
+	malloc_put, malloc_get_aligned, malloc_put, 400 };
+const struct ranges ranges_malloc_mimalloc = { mimalloc_open, malloc_get,
+	malloc_put, malloc_get_aligned, malloc_put, RANGES_PAGE };
+
+/* ---- nothing -------------------------------------------------------------- */
+
+static void *
+harness_open(uint64_t span, uint64_t live)
+{
+	(void)span, (void)live;
+	return (bench_alloc(sizeof(uint64_t)));
+}
+
+static uint64_t
+harness_get(void *arena, uint64_t size)
+{
+	return (*(uint64_t *)arena += size);
+}
+
+static uint64_t
+harness_get_aligned(void *arena, uint64_t size, uint64_t align)
+{
+	(void)align;
+	return (*(uint64_t *)arena += size);
+}
+
+static void
+harness_put(void *arena, uint64_t addr, uint64_t size)
+{
+	(void)arena, (void)addr, (void)size;
+}
+
+const struct ranges ranges_harness = { harness_open, harness_get,
+	harness_put, harness_get_aligned, harness_put, 0 };
+
+/* ---- sizes ----------------------------------------------------------------- */
+
+void
+sizes_init(struct sizes *sz, enum mix mix)
+{
+	uint32_t n = 1u << SIZES_BITS;
+	double sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		double u = (double)i / n;
+
+		sz->sz_pages[i] = (uint16_t)(mix == MIX_SMALL ?
+		    1 + i * 16 / n : floor(exp(u * log(1025))));
+		sum += sz->sz_pages[i];
+	}
+	sz->sz_mean = sum / n;
+}
