@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/closest.h"
 #include "proto/quantity.h"
 
 #define OPTIONS_MAX 48

@@ -44,7 +44,4 @@ const struct command *command_find(
 /* The closest name of a command, or NULL if none is close. */
 const char *command_like(const char *name);
 
-/* The closest of n words to one mistyped, or NULL. */
-const char *closest(const char *word, const char *const words[], size_t n);
-
 #endif /* CLIENT_COMMAND_H */

@@ -11,6 +11,7 @@
 
 #include "client/cmd.h"
 #include "client/help.h"
+#include "job/job.h"
 
 struct start {
 	bool st_help, st_version;
@@ -134,6 +135,7 @@ main(int argc, char *argv[])
 
 	(void)setlocale(LC_CTYPE, "");
 	ctl_signals();
+	job_setup();
 	if (st.st_words == NULL)
 		return (CTL_USAGE);
 	code = start(&ct, &st, argc, argv);
