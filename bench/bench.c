@@ -77,7 +77,9 @@ case_init(struct case_result *cr, const struct bench *be,
 		if (cr->cr_count < CONTENDERS_MAX)
 			cr->cr_results[cr->cr_count++].re_contender =
 			    bc->bc_contenders[i];
-	for (unsigned int i = 0; !bc->bc_once && floors[i] != NULL; i++)
+	if (bc->bc_once || bc->bc_nofloors)
+		return;
+	for (unsigned int i = 0; floors[i] != NULL; i++)
 		if (cr->cr_count < CONTENDERS_MAX) {
 			cr->cr_results[cr->cr_count].re_floor = true;
 			cr->cr_results[cr->cr_count++].re_contender = floors[i];

@@ -48,6 +48,10 @@
 
 #include "util/hist.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct bench_case;
 struct bench_out;
 
@@ -84,6 +88,7 @@ struct bench_case {
 	const char *bc_text;	/* what is done, one line */
 	const struct bench_contender *const *bc_contenders; /* NULL at the end */
 	bool bc_once;		/* counted, not timed: one phase, no floors */
+	bool bc_nofloors;	/* timed, but multiples would say nothing */
 	struct bench_aim bc_aims[BENCH_AIMS_MAX];
 	const void *bc_arg;	/* the contenders' own */
 	uint64_t bc_number;	/* and another */
@@ -147,5 +152,9 @@ extern const struct bench_contender *const bench_floors[]; /* both */
 /* A contender for cases of tails: the wall clock of doing nothing. */
 extern const struct bench_contender bench_empty_loop;
 #define BENCH_TAIL_OPS(run) ((run)->br_quick ? 2000u : 1000000u)
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* BENCH_BENCH_H */

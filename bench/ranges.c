@@ -12,19 +12,16 @@
 
 #include <vmem.h>
 
-#define ARENA_BASE (UINT64_C(1) << 40)
-
 void *
 ranges_open(const struct ranges *ra, uint64_t span, uint64_t live)
 {
 	struct sysinfo si;
+	double need = (double)live * (double)ra->ra_rss_each;
 
 	if (sysinfo(&si) == 0 &&
-	    (double)live * (double)ra->ra_page_each >
-		0.5 * (double)si.totalram * si.mem_unit)
-		bench_skip("would touch %.0f GiB of memory",
-		    (double)live * (double)ra->ra_page_each / 0x1p30);
-	return (ra->ra_open(span, live));
+	    need > 0.5 * (double)si.totalram * si.mem_unit)
+		bench_skip("would touch %.0f GiB of memory", need / 0x1p30);
+	return (ra->ra_open(span));
 }
 
 /* ---- libvmem ------------------------------------------------------------- */
@@ -32,7 +29,7 @@ ranges_open(const struct ranges *ra, uint64_t span, uint64_t live)
 static vmem_t *
 vmem_open(uint64_t span, vm_flag_t policy)
 {
-	vmem_t *vm = vmem_create("bench", ARENA_BASE, span, RANGES_PAGE, NULL,
+	vmem_t *vm = vmem_create("bench", RANGES_BASE, span, RANGES_PAGE, NULL,
 	    NULL, NULL, 0, VM_NOSLEEP | policy);
 
 	if (vm == NULL)
@@ -41,16 +38,14 @@ vmem_open(uint64_t span, vm_flag_t policy)
 }
 
 static void *
-vmem_instant_open(uint64_t span, uint64_t live)
+vmem_instant_open(uint64_t span)
 {
-	(void)live;
 	return (vmem_open(span, VM_INSTANTFIT));
 }
 
 static void *
-vmem_best_open(uint64_t span, uint64_t live)
+vmem_best_open(uint64_t span)
 {
-	(void)live;
 	return (vmem_open(span, VM_BESTFIT));
 }
 
@@ -60,6 +55,12 @@ vmem_get(void *arena, uint64_t size)
 	vmem_addr_t addr;
 
 	return (vmem_alloc(arena, size, VM_NOSLEEP, &addr) == 0 ? addr : 0);
+}
+
+static void
+vmem_put(void *arena, uint64_t addr, uint64_t size)
+{
+	vmem_free(arena, addr, size);
 }
 
 static uint64_t
@@ -72,12 +73,6 @@ vmem_get_aligned(void *arena, uint64_t size, uint64_t align)
 }
 
 static void
-vmem_put(void *arena, uint64_t addr, uint64_t size)
-{
-	vmem_free(arena, addr, size);
-}
-
-static void
 vmem_put_aligned(void *arena, uint64_t addr, uint64_t size)
 {
 	vmem_xfree(arena, addr, size);
@@ -85,7 +80,7 @@ vmem_put_aligned(void *arena, uint64_t addr, uint64_t size)
 
 const struct ranges ranges_vmem = { vmem_instant_open, vmem_get, vmem_put,
 	vmem_get_aligned, vmem_put_aligned, 100 };
-const struct ranges ranges_vmem_best = { vmem_best_open, vmem_get, vmem_put,
+const struct ranges ranges_best = { vmem_best_open, vmem_get, vmem_put,
 	vmem_get_aligned, vmem_put_aligned, 100 };
 
 /* ---- malloc, whoever's it is ---------------------------------------------- */
@@ -99,16 +94,16 @@ malloc_open(const char *symbol, const char *package)
 }
 
 static void *
-jemalloc_open(uint64_t span, uint64_t live)
+jemalloc_open(uint64_t span)
 {
-	(void)span, (void)live;
+	(void)span;
 	return (malloc_open("mallctl", "libjemalloc2"));
 }
 
 static void *
-mimalloc_open(uint64_t span, uint64_t live)
+mimalloc_open(uint64_t span)
 {
-	(void)span, (void)live;
+	(void)span;
 	return (malloc_open("mi_malloc", "libmimalloc2.0"));
 }
 
@@ -139,17 +134,17 @@ malloc_put(void *arena, uint64_t addr, uint64_t size)
 	free((void *)(uintptr_t)addr);
 }
 
-const struct ranges ranges_malloc_jemalloc = { jemalloc_open, malloc_get,
-	malloc_put, malloc_get_aligned, malloc_put, 400 };
-const struct ranges ranges_malloc_mimalloc = { mimalloc_open, malloc_get,
-	malloc_put, malloc_get_aligned, malloc_put, RANGES_PAGE };
+const struct ranges ranges_jemalloc = { jemalloc_open, malloc_get, malloc_put,
+	malloc_get_aligned, malloc_put, 400 };
+const struct ranges ranges_mimalloc = { mimalloc_open, malloc_get, malloc_put,
+	malloc_get_aligned, malloc_put, 2 * RANGES_PAGE };
 
 /* ---- nothing -------------------------------------------------------------- */
 
 static void *
-harness_open(uint64_t span, uint64_t live)
+harness_open(uint64_t span)
 {
-	(void)span, (void)live;
+	(void)span;
 	return (bench_alloc(sizeof(uint64_t)));
 }
 
@@ -172,8 +167,21 @@ harness_put(void *arena, uint64_t addr, uint64_t size)
 	(void)arena, (void)addr, (void)size;
 }
 
-const struct ranges ranges_harness = { harness_open, harness_get,
-	harness_put, harness_get_aligned, harness_put, 0 };
+const struct ranges ranges_harness = { harness_open, harness_get, harness_put,
+	harness_get_aligned, harness_put, 0 };
+
+/* ---- Boost, unless ranges_boost.cc has it --------------------------------- */
+
+#ifndef HAVE_BOOST
+static void *
+boost_open(uint64_t span)
+{
+	(void)span;
+	bench_skip("built without it; apt-get install libboost-dev, configure");
+}
+
+const struct ranges ranges_boost = { .ra_open = boost_open };
+#endif
 
 /* ---- sizes ----------------------------------------------------------------- */
 
@@ -185,10 +193,21 @@ sizes_init(struct sizes *sz, enum mix mix)
 
 	for (uint32_t i = 0; i < n; i++) {
 		double u = (double)i / n;
+		uint16_t pages = 0;
 
-		sz->sz_pages[i] = (uint16_t)(mix == MIX_SMALL ?
-		    1 + i * 16 / n : floor(exp(u * log(1025))));
-		sum += sz->sz_pages[i];
+		switch (mix) {
+		case MIX_SMALL:
+			pages = (uint16_t)(1 + i * 16 / n);
+			break;
+		case MIX_LOG:
+			pages = (uint16_t)exp(u * log(1025));
+			break;
+		case MIX_POWERS:
+			pages = (uint16_t)(16u << i * 6 / n);
+			break;
+		}
+		sz->sz_pages[i] = pages;
+		sum += pages;
 	}
 	sz->sz_mean = sum / n;
 }

@@ -3,7 +3,7 @@
  * run libvmem and its peers through the same work.
  *
  *	libvmem		an arena without quantum caches, default policy
- *	libvmem-bf	the same with VM_BESTFIT
+ *	best fit	the same with VM_BESTFIT
  *	jemalloc, mimalloc
  *			malloc() of the process, which that library has taken
  *			over by being preloaded
@@ -25,30 +25,54 @@
 
 #include "bench/bench.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct ranges {
-	/* An allocator with room for `span` bytes and about `live` ranges. */
-	void *(*ra_open)(uint64_t span, uint64_t live);
+	/* An allocator of `span` bytes, if it is one that has bounds. */
+	void *(*ra_open)(uint64_t span);
 	/* 0: it can't. */
 	uint64_t (*ra_get)(void *arena, uint64_t size);
 	void (*ra_put)(void *arena, uint64_t addr, uint64_t size);
 	uint64_t (*ra_get_aligned)(void *arena, uint64_t size, uint64_t align);
 	void (*ra_put_aligned)(void *arena, uint64_t addr, uint64_t size);
-	uint64_t ra_page_each;	/* bytes resident for a live range, about:
-				 * what the machine must have */
+	uint64_t ra_rss_each;	/* bytes resident for a live range, about */
 };
 
-extern const struct ranges ranges_vmem, ranges_vmem_best, ranges_malloc_jemalloc,
-    ranges_malloc_mimalloc, ranges_boost, ranges_harness;
+extern const struct ranges ranges_vmem, ranges_best, ranges_jemalloc,
+    ranges_mimalloc, ranges_boost, ranges_harness;
 
 #define RANGES_PAGE 4096u
+#define RANGES_BASE (UINT64_C(1) << 40)	/* where libvmem's arenas begin */
 
-#define JEMALLOC_LIBRARY "libjemalloc.so.2"
-#define JEMALLOC_ENV "MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1"
-#define MIMALLOC_LIBRARY "libmimalloc.so.2"
-#define MIMALLOC_ENV "MIMALLOC_ALLOW_DECOMMIT=0"
-
-/* Leaves by bench_skip() if this machine hasn't the memory for `live`. */
+/*
+ * Opens one for about `live` ranges; leaves by bench_skip() if this machine
+ * hasn't the memory for that.
+ */
 void *ranges_open(const struct ranges *ra, uint64_t span, uint64_t live);
+
+/* Contenders by these, for initialisers. */
+#define BY_RANGES(name, ranges, setup, phase)                                 \
+	.bn_name = name, .bn_arg = &(ranges), .bn_setup = setup,              \
+	.bn_phase = phase
+#define BY_VMEM(setup, phase)                                                 \
+	{ BY_RANGES("libvmem", ranges_vmem, setup, phase) }
+#define BY_BEST(setup, phase)                                                 \
+	{ BY_RANGES("best fit", ranges_best, setup, phase) }
+#define BY_JEMALLOC(setup, phase)                                             \
+	{ BY_RANGES("jemalloc", ranges_jemalloc, setup, phase),               \
+		.bn_preload = "libjemalloc.so.2",                             \
+		.bn_env =                                                     \
+		    "MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1" }
+#define BY_MIMALLOC(setup, phase)                                             \
+	{ BY_RANGES("mimalloc", ranges_mimalloc, setup, phase),               \
+		.bn_preload = "libmimalloc.so.2",                             \
+		.bn_env = "MIMALLOC_ALLOW_DECOMMIT=0" }
+#define BY_BOOST(setup, phase)                                                \
+	{ BY_RANGES("boost", ranges_boost, setup, phase) }
+#define BY_HARNESS(setup, phase)                                              \
+	{ BY_RANGES("harness", ranges_harness, setup, phase) }
 
 /* ---- sizes ---------------------------------------------------------------- */
 
@@ -61,9 +85,21 @@ struct sizes {
 
 enum mix {
 	MIX_SMALL,	/* uniform, 1 ... 16 pages */
-	MIX_LOG		/* log-uniform, 1 ... 1024 pages */
+	MIX_LOG,	/* log-uniform, 1 ... 1024 pages */
+	MIX_POWERS	/* 64 KiB, 128 KiB, ... 2 MiB alike */
 };
 
 void sizes_init(struct sizes *sz, enum mix mix);
+
+/* Of a random number's low SIZES_BITS. */
+static inline uint64_t
+sizes_pages(const struct sizes *sz, uint64_t random)
+{
+	return (sz->sz_pages[random & ((1u << SIZES_BITS) - 1)]);
+}
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* BENCH_RANGES_H */

@@ -218,7 +218,7 @@ print_metric(const struct case_result *cr, const struct result *re,
 	for (unsigned int nth = 0; nth < 2 && !re->re_floor; nth++) {
 		double x = multiple(cr, me, nth);
 
-		if (x > 0 || ba != NULL)
+		if (floor_result(cr, nth) != NULL && (x > 0 || ba != NULL))
 			(void)printf(" %6s",
 			    x > 0 ? number(x, a, sizeof(a)) : "");
 	}
