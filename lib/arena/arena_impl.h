@@ -280,10 +280,10 @@ struct vmem {
 	uint64_t vm_imports, vm_releases, vm_lookups;
 
 	/* Requests that wait (wait.c). */
-	struct vmem_request *vm_wait_first; /* [L] FIFO */
-	struct vmem_request *vm_wait_last;  /* [L] */
+	struct vmem_request *vm_wait_root; /* [L] the queue (waitq.c) */
 	uint64_t vm_waiting;		    /* [L] */
 	uint64_t vm_ticket;		    /* [L] of the last that came */
+	unsigned int vm_overtaken;	    /* [L] times the first of them was */
 	atomic_uint vm_waiters_below;	/* [a] waiting here or in descendants;
 					 * pairs with itself, a hint */
 
@@ -333,9 +333,19 @@ void arena_unpin(struct vmem *vm);
 /* walk.c */
 uint32_t arena_seek(struct vmem *vm, uint64_t addr);
 
-/* wait.c */
+/* waitq.c */
+void waitq_append(struct vmem *vm, struct vmem_request *vr);
+void waitq_remove(struct vmem *vm, struct vmem_request *vr);
+void waitq_serving(struct vmem_request *vr, bool serving);
+struct vmem_request *waitq_first(const struct vmem *vm);
+struct vmem_request *waitq_next(
+    const struct vmem *vm, uint64_t ticket, uint64_t size);
+
+/* sleep.c */
 int wait_sleep(struct vmem *vm, struct vmem_request *vr,
     const struct timespec *deadline);
+
+/* wait.c */
 void wait_serve(struct vmem *vm);
 void wait_serve_tree(struct vmem *vm);	/* after space was gained */
 void wait_gain_own(struct vmem *vm);

@@ -1,38 +1,50 @@
 /*
  * wait.c - requests that wait for space.
  *
- * One object, struct vmem_request, is behind VM_SLEEP, deadlines, and hosts
+ * 1. One object, struct vmem_request, is behind VM_SLEEP, deadlines, and hosts
  * that answer later.  Those that can't be met queue in their arena, in the
- * order in which they came.  Who frees space meets them itself, there and then,
- * and tells them the result: so nobody is woken to find nothing (no thundering
- * herd), and what was freed can't be snatched from who was chosen.
+ * order in which they came (waitq.c).  Who frees space meets them itself, there
+ * and then, and tells them the result: so nobody is woken to find nothing (no
+ * thundering herd), and what was freed can't be snatched from who was chosen.
  *
- * Serving goes along the queue, and grants what can be granted; a request that
- * can't be met yet doesn't hold up those behind it, if they want less.
+ * 2. Order.  Serving goes along the queue, and grants what can be granted.  A
+ * request that can't be met yet doesn't hold up those behind it, if they want
+ * less; but the first in the queue is overtaken VMEM_OVERTAKE_MAX times at
+ * most: then it alone is attempted, and nobody who comes to wait is met at
+ * once, until it has its space or leaves.  Each is the first in its turn, so
+ * none waits for more than that many grants a place.
  *
- * No lost wake-up.  An attempt to meet a request runs without the lock, since
- * it may import.  Space that is freed meanwhile might be just what it missed;
- * so every gain of space counts in vm_freed, of its arena and of those below
- * that have waiters, and an attempt that failed is repeated if the count has
- * moved.  A request is in the queue, and counted in
- * vm_waiters_below of its arena and of all above it, before its last attempt:
- * a gain in any of these arenas after that attempt sees the count.  A request
- * for several ranges that gets only some gives them back, which is a gain of
- * its own making: it doesn't count for its own attempt, but meanwhile others
- * may have missed just these, so the queue is gone through once more if
- * anything else was gained during the pass.
+ * 3. What serving costs.  Most who wait can't be met by most frees.  So before
+ * an attempt, which may import, empty caches and call for reclaim, room_for()
+ * asks what takes no changes: is as much free at all, here and in the sources,
+ * and a segment of the size?  And a plain request that failed is evidence
+ * against all that want no less (as large, and as many): those aren't
+ * attempted.  What is left are requests under constraints, and plain ones that
+ * want fewer but larger ranges than another.
  *
- * Serving doesn't nest.  An attempt may itself free: it empties caches, asks
+ * 4. No lost wake-up.  An attempt to meet a request runs without the lock,
+ * since it may import.  Space that is freed meanwhile might be just what it
+ * missed; so every gain of space counts in vm_freed, of its arena and of those
+ * below that have waiters, and an attempt that failed is repeated if the count
+ * has moved.  A request is in the queue, and counted in vm_waiters_below of its
+ * arena and of all above it, before its last attempt: a gain in any of these
+ * arenas after that attempt sees the count.
+ *
+ * 5. In vain.  An attempt that got only some of its ranges gives them back, as
+ * does one that imported for nothing.  That is a gain of its own making: it
+ * doesn't count for this attempt, nor for others as a rule, or each attempt
+ * would bring about the next for ever.  But others may have missed just these
+ * meanwhile: who failed counts in `events', so if that moved between the
+ * taking and after the giving back, all queues are gone through once more.
+ *
+ * 6. Serving doesn't nest.  An attempt may itself free: it empties caches, asks
  * for reclaim, and gives back what it took in vain, to the source too, in whose
  * tree it waits.  Serving right there would attempt all other requests within
  * each attempt of one, and so on: n! attempts for n requests.  So a thread
- * notes what it owes, and serves after the attempt.  What was only taken in
- * vain and returned is no gain, or the next attempt would bring about the one
- * after it for ever; unless somebody else's attempt failed, or space was
- * gained, while it was out (`events' tells).
+ * notes what it owes, and serves after the attempt.
  *
- * Sources that aren't arenas tell nobody that they have more: then sleepers
- * try again every RETRY_MS, and vmem_tick() does for the others.
+ * 7. Sources that aren't arenas tell nobody that they have more: then sleepers
+ * try again now and then (sleep.c), and vmem_tick() does for the others.
  *
  * A request's state changes under its arena's lock.  SERVING: an attempt is
  * under way in some thread; it keeps its place in the queue.
@@ -42,15 +54,9 @@
 #include "arena/arena_impl.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "qcache/qcache.h"
-
-#define RETRY_MS 1000
 
 enum request_state { VR_IDLE, VR_QUEUED, VR_SERVING, VR_DONE };
 
@@ -68,6 +74,7 @@ request_fit(const struct vmem *vm, const struct vmem_request *vr, int *errorp)
 
 struct attempt {
 	const struct vmem *at_vm;
+	const struct vmem_request *at_request;
 	uint64_t at_own;	/* gains there that are its own making */
 	bool at_surplus;	/* it imported more than it takes */
 	struct attempt *at_outer;
@@ -89,22 +96,36 @@ wait_mark(void)
 	return (atomic_load(&events));
 }
 
-/* Is what was taken since `mark' and goes back now no gain to anybody? */
+/*
+ * Around giving back what was taken in vain: no gain to anybody, unless others
+ * failed since `mark', before it was taken.  Asked afterwards: who fails later
+ * finds what was given back.
+ */
 static bool
-in_vain(uint64_t mark)
+vain_begin(void)
 {
-	return (self.attempt != NULL && atomic_load(&events) == mark);
+	bool outer = self.returning;
+
+	self.returning = self.attempt != NULL;
+	return (outer);
+}
+
+static void
+vain_end(bool outer, uint64_t mark)
+{
+	self.returning = outer;
+	if (self.attempt != NULL && atomic_load(&events) != mark)
+		self.owing = true;
 }
 
 /* Release a span that was imported in vain. */
 void
 wait_return(struct vmem *vm, uint64_t addr, uint64_t size, uint64_t mark)
 {
-	bool outer = self.returning;
+	bool outer = vain_begin();
 
-	self.returning = in_vain(mark);
 	vm->vm_release(vm->vm_source, addr, size);
-	self.returning = outer;
+	vain_end(outer, mark);
 }
 
 /* Space was gained by what this thread's attempt does, if there is one: with
@@ -139,45 +160,124 @@ request_cache(struct vmem *vm, const struct vmem_request *vr,
 		NULL);
 }
 
+/* Give back the first `count' ranges: as if they had never been had. */
 static void
 request_undo(struct vmem *vm, struct qcache *qc, const struct fit *ft,
-    struct vmem_request *vr, unsigned int count, uint64_t mark)
+    const struct vmem_request *vr, unsigned int count, uint64_t mark)
 {
-	bool outer = self.returning;
+	bool outer = vain_begin();
 
-	self.returning = in_vain(mark);
-	if (!self.returning)
-		self.owing = true;
-	while (count-- > 0) {
+	for (unsigned int i = count; i-- > 0;) {
 		if (qc != NULL)
-			qcache_free_through(qc, vr->vr_addrs[count]);
+			qcache_free_through(qc, vr->vr_addrs[i]);
 		else
-			arena_put_quietly(vm, vr->vr_addrs[count], ft->ft_size,
+			arena_put_quietly(vm, vr->vr_addrs[i], ft->ft_size,
 			    "vmem_submit");
 	}
-	self.returning = outer;
+	lock_acquire(&vm->vm_lock);
+	vm->vm_allocs -= count;
+	vm->vm_frees -= count;
+	lock_release(&vm->vm_lock);
+	vain_end(outer, mark);
+	if (self.attempt == NULL)
+		self.owing = true; /* put back without serving */
 }
 
 /* All ranges of a request, or none; *undone: how many were given back. */
 static int
-request_try(struct vmem *vm, struct vmem_request *vr, uint64_t *undone)
+request_try(struct vmem *vm, struct vmem_request *vr, const struct fit *ft,
+    uint64_t *undone)
 {
-	int error;
-	struct fit ft = request_fit(vm, vr, &error);
-	struct qcache *qc = request_cache(vm, vr, &ft);
+	struct qcache *qc = request_cache(vm, vr, ft);
 	uint64_t mark = wait_mark();
 	unsigned int n;
+	int error = 0;
 
 	for (n = 0; error == 0 && n < vr->vr_count; n++) {
 		if (qc != NULL)
-			error = qcache_alloc(qc, &ft, &vr->vr_addrs[n]);
+			error = qcache_alloc(qc, ft, &vr->vr_addrs[n]);
 		else
-			error = arena_get(vm, &ft, &vr->vr_addrs[n]);
+			error = arena_get(vm, ft, &vr->vr_addrs[n]);
 	}
 	*undone = error != 0 && n > 1 ? n - 1 : 0;
 	if (*undone != 0)
-		request_undo(vm, qc, &ft, vr, n - 1, mark);
+		request_undo(vm, qc, ft, vr, n - 1, mark);
 	return (error);
+}
+
+/* ---- is there a chance -------------------------------------------------- */
+
+/*
+ * false: an attempt is sure to fail, for there isn't as much free, here and in
+ * the sources, or no segment as large.  Caches don't enter: they are emptied
+ * when somebody begins to wait, and passed by as long as somebody does.
+ */
+static bool
+room_for(struct vmem *vm, const struct fit *ft, unsigned int count)
+{
+	uint64_t need = ft->ft_size * count, free = 0, more;
+	bool large = false, reclaim, foreign;
+	struct vmem *up = vm;
+
+	for (;;) {
+		lock_acquire(&up->vm_lock);
+		more = up->vm_size - up->vm_inuse;
+		reclaim = up->vm_reclaim != NULL;
+		lock_release(&up->vm_lock);
+		if (__builtin_add_overflow(free, more, &free))
+			free = UINT64_MAX;
+		large = large || vmem_size(up, VMEM_MAXFREE) >= ft->ft_size;
+		foreign = up->vm_import != NULL ||
+		    (up->vm_import_exact != NULL &&
+			up->vm_import_exact != vmem_alloc_import);
+		if (reclaim || foreign || (large && free >= need))
+			return (true);
+		if (up->vm_import_exact == NULL)
+			return (false);
+		up = up->vm_source;
+	}
+}
+
+static bool
+wants_plain_ranges(const struct vmem_request *vr)
+{
+	return (vr->vr_align == 0 && vr->vr_nocross == 0 &&
+	    vr->vr_min == VMEM_ADDR_MIN && vr->vr_max == VMEM_ADDR_MAX);
+}
+
+/* Plain requests that failed in this pass. */
+#define EVIDENCE_MAX 16u
+
+struct evidence {
+	uint64_t ev_size;	/* the least of which not one was to be had */
+	unsigned int ev_count;
+	struct {
+		uint64_t size;
+		unsigned int count;
+	} ev_several[EVIDENCE_MAX]; /* so many of a size weren't */
+};
+
+static void
+evidence_add(struct evidence *ev, const struct vmem_request *vr)
+{
+	if (!wants_plain_ranges(vr))
+		return;
+	if (vr->vr_count == 1)
+		ev->ev_size = vr->vr_size;
+	else if (ev->ev_count < EVIDENCE_MAX) {
+		ev->ev_several[ev->ev_count].size = vr->vr_size;
+		ev->ev_several[ev->ev_count++].count = vr->vr_count;
+	}
+}
+
+static bool
+evidence_against(const struct evidence *ev, const struct vmem_request *vr)
+{
+	for (unsigned int i = 0; i < ev->ev_count; i++)
+		if (vr->vr_size >= ev->ev_several[i].size &&
+		    vr->vr_count >= ev->ev_several[i].count)
+			return (true);
+	return (false);
 }
 
 /* ---- the queue ---------------------------------------------------------- */
@@ -196,72 +296,67 @@ hopeless(const struct vmem *vm, const struct fit *ft, unsigned int count)
 	    addrtree_first(&vm->vm_spantree, 0, ft->ft_size) == TAG_NIL);
 }
 
-static void
-queue_append(struct vmem *vm, struct vmem_request *vr)
+/* Is it the first one's turn, and nobody else's?  With vm_lock held. */
+static bool
+first_only(const struct vmem *vm)
 {
-	vr->vr_state = VR_QUEUED;
-	vr->vr_ticket = ++vm->vm_ticket;
-	vr->vr_next = NULL;
-	vr->vr_prev = vm->vm_wait_last;
-	if (vm->vm_wait_last != NULL)
-		vm->vm_wait_last->vr_next = vr;
-	else
-		vm->vm_wait_first = vr;
-	vm->vm_wait_last = vr;
-	vm->vm_waiting++;
-	vm->vm_waits++;
+	return (vm->vm_waiting != 0 && vm->vm_overtaken >= VMEM_OVERTAKE_MAX);
 }
 
-static void
-queue_remove(struct vmem *vm, struct vmem_request *vr)
-{
-	if (vr->vr_prev != NULL)
-		vr->vr_prev->vr_next = vr->vr_next;
-	else
-		vm->vm_wait_first = vr->vr_next;
-	if (vr->vr_next != NULL)
-		vr->vr_next->vr_prev = vr->vr_prev;
-	else
-		vm->vm_wait_last = vr->vr_prev;
-	vm->vm_waiting--;
-}
-
-/* The first one queued after `ticket` that wants less than `size`. */
+/* The next to be attempted after `ticket', or NULL. */
 static struct vmem_request *
-queue_next(const struct vmem *vm, uint64_t ticket, uint64_t size)
+queue_next(const struct vmem *vm, uint64_t ticket, const struct evidence *ev)
 {
-	struct vmem_request *vr = vm->vm_wait_first;
+	struct vmem_request *vr;
 
-	while (vr != NULL &&
-	    (vr->vr_state != VR_QUEUED || vr->vr_ticket <= ticket ||
-		vr->vr_size >= size))
-		vr = vr->vr_next;
+	if (first_only(vm)) {
+		vr = waitq_first(vm);
+		return (vr->vr_ticket > ticket && vr->vr_state == VR_QUEUED ?
+			vr :
+			NULL);
+	}
+	do {
+		vr = waitq_next(vm, ticket, ev->ev_size);
+		if (vr != NULL)
+			ticket = vr->vr_ticket;
+	} while (vr != NULL && evidence_against(ev, vr));
 	return (vr);
 }
 
-/* Attempt until it is met, or nothing was gained by others during the attempt.
- * With vm_lock held, which is dropped meanwhile. */
+/*
+ * Attempt until it is met, or nothing was gained by others during the attempt.
+ * With vm_lock held, which is dropped meanwhile.  Instant fit may look at too
+ * few to find what there is: who waits would wait for ever, so it looks at all.
+ */
 static int
 attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
     REQUIRES(vm->vm_lock)
 {
-	struct attempt at = { .at_vm = vm, .at_outer = self.attempt };
+	struct attempt at = { .at_vm = vm, .at_request = vr,
+		.at_outer = self.attempt };
 	uint64_t freed, undone;
 	int error;
+	struct fit ft = request_fit(vm, vr, &error);
 
+	if (!ft.ft_plain && ft.ft_policy == VM_INSTANTFIT)
+		ft.ft_policy = VM_BESTFIT;
 	vr->vr_state = VR_SERVING;
+	waitq_serving(vr, true);
 	self.attempt = &at;
 	do {
 		freed = vm->vm_freed;
-		at.at_own = 0;
+		at.at_own = undone = 0;
 		lock_release(&vm->vm_lock);
-		error = request_try(vm, vr, &undone);
+		error = room_for(vm, &ft, vr->vr_count) ?
+		    request_try(vm, vr, &ft, &undone) :
+		    ENOMEM;
 		lock_acquire(&vm->vm_lock);
 		undone += at.at_own;
 		*undonep += undone;
 	} while (error != 0 && vm->vm_freed - freed != undone);
 	self.attempt = at.at_outer;
 	vr->vr_state = VR_QUEUED;
+	waitq_serving(vr, false);
 	if (error != 0)
 		atomic_fetch_add(&events, 1);
 	else if (at.at_surplus)
@@ -269,12 +364,14 @@ attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
 	return (error);
 }
 
-static bool
-wants_one_plain_range(const struct vmem_request *vr)
+/* It has been met: it leaves the queue.  With vm_lock held. */
+static void
+grant_locked(struct vmem *vm, struct vmem_request *vr)
 {
-	return (vr->vr_align == 0 && vr->vr_nocross == 0 &&
-	    vr->vr_min == VMEM_ADDR_MIN && vr->vr_max == VMEM_ADDR_MAX &&
-	    vr->vr_count == 1);
+	if (vr != waitq_first(vm))
+		vm->vm_overtaken++;
+	waitq_remove(vm, vr);
+	vr->vr_state = VR_DONE;
 }
 
 /* Once along the queue; with vm_lock held, which is dropped meanwhile.
@@ -282,19 +379,17 @@ wants_one_plain_range(const struct vmem_request *vr)
 static uint64_t
 serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
 {
-	uint64_t ticket = 0, size = UINT64_MAX, undone = 0;
+	struct evidence ev = { .ev_size = UINT64_MAX };
+	uint64_t ticket = 0, undone = 0;
 	struct vmem_request *vr;
 
-	while ((vr = queue_next(vm, ticket, size)) != NULL) {
+	while ((vr = queue_next(vm, ticket, &ev)) != NULL) {
 		ticket = vr->vr_ticket;
 		if (attempt_locked(vm, vr, &undone) != 0) {
-			/* Nor will one do that wants as much. */
-			if (wants_one_plain_range(vr))
-				size = vr->vr_size;
+			evidence_add(&ev, vr);
 			continue;
 		}
-		queue_remove(vm, vr);
-		vr->vr_state = VR_DONE;
+		grant_locked(vm, vr);
 		lock_release(&vm->vm_lock);
 		arenas_count_waiting(vm, -1);
 		lock_assert_none();
@@ -402,25 +497,57 @@ wait_serve_tree(struct vmem *vm)
 	}
 }
 
-/* Attempt a queued request once more, now that it is seen: see the theory.
+/* ---- the interface ------------------------------------------------------ */
+
+/*
+ * The attempt on arrival, before it queues: unless others wait and it is the
+ * first one's turn.  Who is met here overtakes all who wait.
+ */
+static int
+attempt_on_arrival(struct vmem *vm, struct vmem_request *vr,
+    const struct fit *ft, uint64_t *undonep)
+{
+	bool others = atomic_load(&vm->vm_waiters_below) != 0, barred;
+	int error;
+
+	if (others) {
+		lock_acquire(&vm->vm_lock);
+		barred = first_only(vm);
+		lock_release(&vm->vm_lock);
+		if (barred)
+			return (ENOMEM);
+	}
+	error = request_try(vm, vr, ft, undonep);
+	if (others && error == 0) {
+		lock_acquire(&vm->vm_lock);
+		if (vm->vm_waiting != 0)
+			vm->vm_overtaken++;
+		lock_release(&vm->vm_lock);
+	}
+	return (error);
+}
+
+/* Attempt a queued request once more, now that it is seen: see the theory, 4.
  * `undone`: ranges taken and given back for it so far.  0: it was met;
  * EINPROGRESS: it waits, or somebody else met it. */
 static int
 attempt_queued(struct vmem *vm, struct vmem_request *vr, uint64_t undone)
 {
 	int error = EINPROGRESS;
+	bool barred = false;
 
 	lock_acquire(&vm->vm_lock);
 	if (vr->vr_state == VR_QUEUED &&
+	    (!first_only(vm) || vr == waitq_first(vm)) &&
 	    attempt_locked(vm, vr, &undone) == 0) {
-		queue_remove(vm, vr);
-		vr->vr_state = VR_DONE;
+		barred = first_only(vm);
+		grant_locked(vm, vr);
 		error = 0;
 	}
 	lock_release(&vm->vm_lock);
 	if (error == 0)
 		arenas_count_waiting(vm, -1);
-	else if (undone != 0)
+	if (barred || (error != 0 && undone != 0))
 		wait_serve(vm);
 	if (self.owing && serve_begin())
 		serve_end();
@@ -439,7 +566,7 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 		return (EINVAL);
 	ft = request_fit(vm, vr, &error);
 	if (error == 0)
-		error = request_try(vm, vr, &undone);
+		error = attempt_on_arrival(vm, vr, &ft, &undone);
 	if (error != ENOMEM)
 		return (error);
 	lock_acquire(&vm->vm_lock);
@@ -450,21 +577,38 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 			wait_serve(vm);
 		return (ENOMEM);
 	}
-	queue_append(vm, vr);
+	vr->vr_state = VR_QUEUED;
+	waitq_append(vm, vr);
+	vm->vm_waits++;
 	lock_release(&vm->vm_lock);
 	arenas_count_waiting(vm, 1);
 	return (attempt_queued(vm, vr, undone));
 }
 
+/* Is this thread in a callback that an attempt of this request called? */
+static bool
+attempting(const struct vmem_request *vr)
+{
+	const struct attempt *at = self.attempt;
+
+	while (at != NULL && at->at_request != vr)
+		at = at->at_outer;
+	return (at != NULL);
+}
+
 int
 vmem_cancel(vmem_t *vm, struct vmem_request *vr)
 {
+	bool barred = false;
 	int error = EBUSY;
 
+	if (attempting(vr))
+		return (EDEADLK);
 	while (error == EBUSY) {
 		lock_acquire(&vm->vm_lock);
 		if (vr->vr_state == VR_QUEUED) {
-			queue_remove(vm, vr);
+			barred = first_only(vm);
+			waitq_remove(vm, vr);
 			vr->vr_state = VR_IDLE;
 			error = 0;
 		} else if (vr->vr_state != VR_SERVING)
@@ -475,101 +619,7 @@ vmem_cancel(vmem_t *vm, struct vmem_request *vr)
 	}
 	if (error == 0)
 		arenas_count_waiting(vm, -1);
-	return (error);
-}
-
-/* ---- sleeping threads --------------------------------------------------- */
-
-/* On the stack of who sleeps; set by vr_done, pairs with the load there. */
-struct sleeper {
-	struct vmem_request *request;
-	_Atomic(uint32_t) done;
-};
-
-static void
-sleeper_wake(struct vmem_request *vr, int error)
-{
-	struct sleeper *sl = vr->vr_arg;
-
-	(void)error;
-	/* Who sleeps may be gone after the store: then this wakes nobody, or
-	 * somebody spuriously, which futexes allow. */
-	atomic_store_explicit(&sl->done, 1, memory_order_release);
-	(void)syscall(SYS_futex, &sl->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL,
-	    0);
-}
-
-static struct timespec
-retry_time(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += RETRY_MS / 1000;
-	return (ts);
-}
-
-static bool
-earlier(const struct timespec *a, const struct timespec *b)
-{
-	return (a->tv_sec < b->tv_sec ||
-	    (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec));
-}
-
-/* Does space come, in the end, from what isn't an arena? */
-static bool
-source_is_foreign(const struct vmem *vm)
-{
-	while (vm->vm_import_exact == vmem_alloc_import)
-		vm = vm->vm_source;
-	return (vm->vm_import != NULL || vm->vm_import_exact != NULL);
-}
-
-/* Until it is granted (0) or the deadline has passed (ETIMEDOUT). */
-static int
-sleeper_wait(struct vmem *vm, struct sleeper *sl,
-    const struct timespec *deadline)
-{
-	bool foreign = source_is_foreign(vm);
-	struct timespec until;
-	long rc;
-
-	while (atomic_load_explicit(&sl->done, memory_order_acquire) == 0) {
-		const struct timespec *limit = deadline;
-
-		if (foreign) {
-			until = retry_time();
-			if (deadline == NULL || earlier(&until, deadline))
-				limit = &until;
-		}
-		rc = syscall(SYS_futex, &sl->done, FUTEX_WAIT_BITSET_PRIVATE,
-		    0, limit, NULL, FUTEX_BITSET_MATCH_ANY);
-		if (rc != -1 || errno != ETIMEDOUT)
-			continue;
-		if (limit == deadline) {
-			if (vmem_cancel(vm, sl->request) == 0)
-				return (ETIMEDOUT);
-			/* Granted after all: it will be said at once. */
-			deadline = NULL;
-		} else
-			wait_serve(vm);
-	}
-	return (0);
-}
-
-/* Submit, and sleep if need be.  deadline NULL: for ever. */
-int
-wait_sleep(struct vmem *vm, struct vmem_request *vr,
-    const struct timespec *deadline)
-{
-	struct sleeper sl = { .request = vr };
-	int error;
-
-	vr->vr_done = sleeper_wake;
-	vr->vr_arg = &sl;
-	error = vmem_submit(vm, vr);
-	if (error == EINPROGRESS)
-		error = sleeper_wait(vm, &sl, deadline);
-	vr->vr_arg = NULL;
+	if (barred)
+		wait_serve(vm); /* those that it held up */
 	return (error);
 }

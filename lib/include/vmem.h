@@ -67,6 +67,10 @@ struct timespec;	/* strict C99's <time.h> has none */
 /* Quantum caches serve at most this many multiples of the quantum. */
 #define VMEM_QCACHE_MAX 64
 
+/* The request that has waited longest in an arena is overtaken by so many
+ * others at most. */
+#define VMEM_OVERTAKE_MAX 64
+
 /*
  * Flags.  An allocation has exactly one of VM_SLEEP and VM_NOSLEEP, and at
  * most one strategy; without one, the arena's own (see vmem_create()) is used,
@@ -155,7 +159,10 @@ VMEM_EXPORT int vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
  * can't be had now; with VM_SLEEP, when it never can: it is larger than every
  * span and there is no source, or above the limit (vmem_set_limit()).
  * Sleepers are served in the order in which they came (FIFO), as far as they
- * can be met: one who wants more than is free doesn't hold up those behind.
+ * can be met: one who wants more than is free doesn't hold up those behind, but
+ * is overtaken VMEM_OVERTAKE_MAX times at most; then all who sleep in that
+ * arena wait for the one that has waited longest.  (So nobody starves; and who
+ * sleeps while holding what others wait for, may wait for ever.)
  * Pairs with vmem_free(), with the same size.
  */
 VMEM_EXPORT int vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags,
@@ -224,7 +231,9 @@ VMEM_EXPORT int vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
  *
  * vmem_cancel() withdraws it.  0: it is no longer queued, vr_done won't be
  * called.  ENOENT: it isn't queued: it has been granted, and vr_done has been
- * or is about to be called.
+ * or is about to be called.  EDEADLK: it is being attempted by this very
+ * thread, which is in an import, release or reclaim callback: nothing was done.
+ * An attempt by another thread is waited for.
  */
 struct vmem_request {
 	vmem_size_t vr_size;
@@ -240,9 +249,12 @@ struct vmem_request {
 	void (*vr_done)(struct vmem_request *, int error);
 	void *vr_arg;		/* the caller's */
 	/* The library's own. */
-	struct vmem_request *vr_next;
-	struct vmem_request *vr_prev;
+	struct vmem_request *vr_up;
+	struct vmem_request *vr_left;
+	struct vmem_request *vr_right;
 	uint64_t vr_ticket;
+	vmem_size_t vr_wants;
+	vmem_size_t vr_least;
 	unsigned int vr_state;
 };
 

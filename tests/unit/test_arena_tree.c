@@ -173,7 +173,11 @@ check_refusal(const struct ref_request *r)
 {
 	bool ask_sources = tr.exact && tr.limit == 0 && fail_one_in == 0 &&
 	    (is_plain(r) || tr.root_quantum == tr.quantum);
+	struct vmem_stat vs;
 
+	/* Caches are emptied before anything is refused. */
+	vmem_stat(tr.leaf, &vs);
+	assert_int_equal(vs.vs_qc_held_bytes, 0);
 	assert_false(could_give(tr.leaf, tr.quantum, r));
 	if (!ask_sources)
 		return;

@@ -129,6 +129,73 @@ test_large_holds_up_nobody(void **state)
 	finish(vm);
 }
 
+/* Smaller ones overtake it so many times, and then no more: not even who comes
+ * when there is room. */
+static void
+test_large_is_overtaken_so_often(void **state)
+{
+	struct waiter large, small[3];
+	vmem_addr_t a[8], b;
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &large, 3 * PAGE, 1), EINPROGRESS);
+	vmem_xfree(vm, a[0], PAGE);
+	vmem_xfree(vm, a[2], PAGE);
+	/* Half of them on arrival, half out of the queue. */
+	for (int i = 0; i < VMEM_OVERTAKE_MAX / 2; i++) {
+		assert_int_equal(submit(vm, &small[0], PAGE, 1), 0);
+		assert_int_equal(submit(vm, &small[1], PAGE, 1), 0);
+		assert_int_equal(submit(vm, &small[2], PAGE, 1), EINPROGRESS);
+		assert_int_equal(vmem_cancel(vm, &small[2].vr), 0);
+		vmem_xfree(vm, small[0].addrs[0], PAGE);
+		vmem_xfree(vm, small[1].addrs[0], PAGE);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(submit(vm, &small[i], PAGE, 1), EINPROGRESS);
+	vmem_xfree(vm, a[4], PAGE);
+	assert_int_equal(grants, 0);
+	assert_int_equal(vmem_size(vm, VMEM_FREE), 3 * PAGE);
+	/* Who doesn't wait isn't held up. */
+	assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &b), 0);
+	vmem_free(vm, b, PAGE);
+	vmem_xfree(vm, a[3], PAGE);
+	assert_int_equal(large.granted, 1);
+	assert_int_equal(large.addrs[0], a[2]);
+	/* Then those behind it, in order. */
+	assert_int_equal(small[0].granted, 2);
+	assert_int_equal(small[1].granted, 0);
+	vmem_xfreeall(vm);
+	assert_int_equal(small[2].granted, 4);
+	finish(vm);
+}
+
+/* When it leaves, those that it held up go on at once. */
+static void
+test_large_leaves(void **state)
+{
+	struct waiter large, small;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	assert_int_equal(submit(vm, &large, 3 * PAGE, 1), EINPROGRESS);
+	vmem_xfree(vm, a[0], PAGE);
+	for (int i = 0; i < VMEM_OVERTAKE_MAX; i++) {
+		assert_int_equal(submit(vm, &small, PAGE, 1), 0);
+		vmem_xfree(vm, small.addrs[0], PAGE);
+	}
+	assert_int_equal(submit(vm, &small, PAGE, 1), EINPROGRESS);
+	assert_int_equal(vmem_cancel(vm, &large.vr), 0);
+	assert_int_equal(small.granted, 1);
+	/* The next that is first can be overtaken as often as it was. */
+	assert_int_equal(submit(vm, &large, 3 * PAGE, 1), EINPROGRESS);
+	vmem_xfree(vm, small.addrs[0], PAGE);
+	assert_int_equal(submit(vm, &small, PAGE, 1), 0);
+	assert_int_equal(vmem_cancel(vm, &large.vr), 0);
+	finish(vm);
+}
+
 static void
 test_several_ranges_or_none(void **state)
 {
@@ -145,6 +212,90 @@ test_several_ranges_or_none(void **state)
 	vmem_xfree(vm, a[5], PAGE);
 	assert_int_equal(many.granted, 1);
 	assert_int_equal(vmem_size(vm, VMEM_FREE), 0);
+	finish(vm);
+}
+
+/* A request for several that doesn't get all of them has had none: counters
+ * know only of what was granted, and of what users freed. */
+static void
+test_several_ranges_count_once(void **state)
+{
+	struct waiter many;
+	struct vmem_stat vs;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	/* Two pages are free, and two ranges of two pages each fit. */
+	vmem_xfree(vm, a[1], PAGE);
+	vmem_xfree(vm, a[2], PAGE);
+	vmem_xfree(vm, a[4], PAGE);
+	vmem_xfree(vm, a[6], PAGE);
+	assert_int_equal(submit(vm, &many, 2 * PAGE, 2), EINPROGRESS);
+	vmem_xfree(vm, a[0], PAGE);
+	assert_int_equal(many.granted, 0);
+	vmem_stat(vm, &vs);
+	assert_int_equal(vs.vs_allocs, 8);
+	assert_int_equal(vs.vs_frees, 5);
+	vmem_xfree(vm, a[5], PAGE);
+	assert_int_equal(many.granted, 1);
+	vmem_stat(vm, &vs);
+	assert_int_equal(vs.vs_allocs, 10);
+	assert_int_equal(vs.vs_frees, 6);
+	assert_int_equal(vs.vs_allocs - vs.vs_frees, vs.vs_segments);
+	finish(vm);
+}
+
+/* Hundreds that can't be met cost a free next to nothing. */
+static void
+test_hopeless_crowd_costs_nothing(void **state)
+{
+	enum { WAITERS = 200 };
+	static struct waiter w[WAITERS];
+	struct vmem_stat before, after;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	for (unsigned int i = 0; i < WAITERS; i++)
+		assert_int_equal(
+		    submit(vm, &w[i], PAGE * (1 + i % 2), i % 4 == 2 ? 5 : 4),
+		    EINPROGRESS);
+	vmem_stat(vm, &before);
+	vmem_xfree(vm, a[0], PAGE);
+	vmem_xfree(vm, a[2], PAGE);
+	vmem_xfree(vm, a[4], PAGE);
+	vmem_stat(vm, &after);
+	/* Three free pages are less than any of them wants. */
+	assert_int_equal(after.vs_lookups, before.vs_lookups);
+	/* Four free pages: the first gets its four. */
+	vmem_xfree(vm, a[1], PAGE);
+	assert_int_equal(w[0].granted, 1);
+	for (unsigned int i = 1; i < WAITERS; i++)
+		assert_int_equal(vmem_cancel(vm, &w[i].vr), 0);
+	finish(vm);
+}
+
+/* Instant fit looks at a few segments only; who waits is not kept waiting for
+ * that. */
+static void
+test_instant_fit_waits_for_no_luck(void **state)
+{
+	enum { PAGES = 1024 };
+	vmem_t *vm = vmem_create("holes", 0, PAGES * PAGE, PAGE, NULL, NULL,
+	    NULL, 0, VM_SLEEP);
+	vmem_addr_t a;
+
+	(void)state;
+	assert_non_null(vm);
+	/* Free are pairs of pages, of which one alone is where it should be. */
+	for (unsigned int i = 0; i < PAGES; i += 4)
+		assert_int_equal(vmem_xalloc_addr(vm,
+		    (uint64_t)(i == 512 ? i + 2 : i) * PAGE, 2 * PAGE,
+		    VM_NOSLEEP), 0);
+	assert_int_equal(vmem_xalloc(vm, PAGE, 512 * PAGE, 0, 0, PAGE,
+	    VMEM_ADDR_MAX, VM_SLEEP, &a), 0);
+	assert_int_equal(a, 512 * PAGE);
 	finish(vm);
 }
 
@@ -180,6 +331,42 @@ test_cancel(void **state)
 	assert_int_equal(w[0].granted, 0);
 	assert_int_equal(w[1].granted, 1);
 	assert_int_equal(vmem_cancel(vm, &w[1].vr), ENOENT);
+	finish(vm);
+}
+
+/* From within a callback of the very attempt, that can't be. */
+static struct waiter *cancelled;
+
+static void
+cancel_in_reclaim(void *arg, vmem_t *vm, vmem_size_t wanted, vmem_size_t align,
+    vmem_addr_t minaddr, vmem_addr_t maxaddr)
+{
+	unsigned int *calls = arg;
+
+	(void)align;
+	(void)minaddr;
+	(void)maxaddr;
+	assert_int_equal(wanted, PAGE);
+	/* The attempt on arrival is before it queues. */
+	assert_int_equal(vmem_cancel(vm, &cancelled->vr),
+	    ++*calls == 1 ? ENOENT : EDEADLK);
+}
+
+static void
+test_cancel_from_callback(void **state)
+{
+	struct waiter w;
+	unsigned int calls = 0;
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+
+	(void)state;
+	cancelled = &w;
+	vmem_set_reclaim(vm, cancel_in_reclaim, &calls);
+	assert_int_equal(submit(vm, &w, PAGE, 1), EINPROGRESS);
+	assert_int_equal(calls, 2);
+	vmem_set_reclaim(vm, NULL, NULL);
+	assert_int_equal(vmem_cancel(vm, &w.vr), 0);
 	finish(vm);
 }
 
@@ -599,9 +786,15 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_come_first_served),
 		cmocka_unit_test(test_large_holds_up_nobody),
+		cmocka_unit_test(test_large_is_overtaken_so_often),
+		cmocka_unit_test(test_large_leaves),
 		cmocka_unit_test(test_several_ranges_or_none),
+		cmocka_unit_test(test_several_ranges_count_once),
+		cmocka_unit_test(test_hopeless_crowd_costs_nothing),
+		cmocka_unit_test(test_instant_fit_waits_for_no_luck),
 		cmocka_unit_test(test_hopeless_fails_at_once),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_cancel_from_callback),
 		cmocka_unit_test(test_pit_16_source_serves_children),
 		cmocka_unit_test(test_upstream_of_a_foreign_import),
 		cmocka_unit_test(test_pit_16_source_freed_during_attempt),
