@@ -15,7 +15,8 @@
  * free to fill holes or not; 1.5 times for `powers`, 640 KiB a range for
  * `aligned`.  It is filled, then aged by two pairs for each live range (one at
  * 1e7) before anything is timed, and each phase begins with a tenth of its
- * pairs untimed, for the caches.
+ * pairs untimed, for the caches.  A phase has 1e6 pairs, fewer (5e4 at least)
+ * for a contender that would take longer than 0.4 s for them.
  *
  * Beside the time a pair takes, each phase says what is resident for each live
  * range, over what was before the first allocation; with `growth`, the time of
@@ -30,6 +31,8 @@
 #include "util/rng.h"
 
 #define PHASE_PAIRS 1000000u
+#define PHASE_PAIRS_MIN 50000u
+#define PHASE_NS 400000000u
 #define GROWTH_FROM 1000u
 #define SIZE_BITS 16u		/* a slot: the address, and pages below */
 #define SIZE_MASK ((UINT64_C(1) << SIZE_BITS) - 1)
@@ -118,6 +121,18 @@ churn(struct churn *ch, uint64_t pairs)
 		churn_with(ch, pairs, get_plain, ch->ch_ranges->ra_put);
 }
 
+/* How many pairs a phase has. */
+static uint64_t
+calibrate(struct churn *ch)
+{
+	uint64_t start = clock_ns(), pairs;
+
+	churn(ch, PHASE_PAIRS_MIN);
+	pairs = (uint64_t)PHASE_PAIRS_MIN * PHASE_NS / (clock_ns() - start);
+	pairs = pairs < PHASE_PAIRS_MIN ? PHASE_PAIRS_MIN : pairs;
+	return (pairs > PHASE_PAIRS ? PHASE_PAIRS : pairs);
+}
+
 static struct churn *
 churn_open(const struct bench_run *run, uint64_t live)
 {
@@ -126,7 +141,6 @@ churn_open(const struct bench_run *run, uint64_t live)
 	ch->ch_ranges = run->br_contender->bn_arg;
 	ch->ch_kind = run->br_case->bc_arg;
 	ch->ch_live = live;
-	ch->ch_pairs = run->br_quick ? 2000 : PHASE_PAIRS;
 	ch->ch_slots = bench_map(live * sizeof(*ch->ch_slots));
 	sizes_init(&ch->ch_sizes, ch->ch_kind->ck_mix);
 	rng_init(&ch->ch_rng, run->br_seed);
@@ -140,6 +154,7 @@ churn_open(const struct bench_run *run, uint64_t live)
 		ch->ch_slots[i] = get_slot(ch, rng_next(&ch->ch_rng),
 		    ch->ch_kind->ck_aligned ? get_aligned : get_plain);
 	churn(ch, live > 5000000 ? live : 2 * live);
+	ch->ch_pairs = run->br_quick ? 2000 : calibrate(ch);
 	ch->ch_failed = 0;
 	return (ch);
 }

@@ -92,7 +92,7 @@ holes_open(const struct bench_run *run, uint64_t count)
 	rng_init(&hs->hs_rng, run->br_seed);
 	hs->hs_span = RANGES_PAGE *
 	    (uint64_t)(2.2 * hs->hs_sizes.sz_mean * (double)count);
-	hs->hs_arena = ranges_open(hs->hs_ranges, hs->hs_span, 2 * count);
+	hs->hs_arena = ranges_open(hs->hs_ranges, hs->hs_span, count);
 	for (uint64_t i = 0; i < 2 * count; i++) {
 		uint64_t random = rng_next(&hs->hs_rng);
 

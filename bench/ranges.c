@@ -16,11 +16,12 @@ void *
 ranges_open(const struct ranges *ra, uint64_t span, uint64_t live)
 {
 	struct sysinfo si;
-	double need = (double)live * (double)ra->ra_rss_each;
+	double need = (double)live * (double)ra->ra_rss_each +
+	    (double)span * ra->ra_rss_share;
 
-	if (sysinfo(&si) == 0 &&
-	    need > 0.5 * (double)si.totalram * si.mem_unit)
-		bench_skip("would touch %.0f GiB of memory", need / 0x1p30);
+	if (sysinfo(&si) == 0 && need > 0.5 * (double)si.totalram * si.mem_unit)
+		bench_skip("would touch some %.0f GiB of memory",
+		    need / 0x1p30);
 	return (ra->ra_open(span));
 }
 
@@ -79,9 +80,9 @@ vmem_put_aligned(void *arena, uint64_t addr, uint64_t size)
 }
 
 const struct ranges ranges_vmem = { vmem_instant_open, vmem_get, vmem_put,
-	vmem_get_aligned, vmem_put_aligned, 100 };
+	vmem_get_aligned, vmem_put_aligned, 100, 0 };
 const struct ranges ranges_best = { vmem_best_open, vmem_get, vmem_put,
-	vmem_get_aligned, vmem_put_aligned, 100 };
+	vmem_get_aligned, vmem_put_aligned, 100, 0 };
 
 /* ---- malloc, whoever's it is ---------------------------------------------- */
 
@@ -135,9 +136,9 @@ malloc_put(void *arena, uint64_t addr, uint64_t size)
 }
 
 const struct ranges ranges_jemalloc = { jemalloc_open, malloc_get, malloc_put,
-	malloc_get_aligned, malloc_put, 400 };
+	malloc_get_aligned, malloc_put, 400, 0 };
 const struct ranges ranges_mimalloc = { mimalloc_open, malloc_get, malloc_put,
-	malloc_get_aligned, malloc_put, 2 * RANGES_PAGE };
+	malloc_get_aligned, malloc_put, 2 * RANGES_PAGE, 0.002 };
 
 /* ---- nothing -------------------------------------------------------------- */
 
@@ -168,7 +169,7 @@ harness_put(void *arena, uint64_t addr, uint64_t size)
 }
 
 const struct ranges ranges_harness = { harness_open, harness_get, harness_put,
-	harness_get_aligned, harness_put, 0 };
+	harness_get_aligned, harness_put, 0, 0 };
 
 /* ---- Boost, unless ranges_boost.cc has it --------------------------------- */
 

@@ -37,7 +37,9 @@ struct ranges {
 	void (*ra_put)(void *arena, uint64_t addr, uint64_t size);
 	uint64_t (*ra_get_aligned)(void *arena, uint64_t size, uint64_t align);
 	void (*ra_put_aligned)(void *arena, uint64_t addr, uint64_t size);
-	uint64_t ra_rss_each;	/* bytes resident for a live range, about */
+	/* What becomes resident, about: for each range, and of the span. */
+	uint64_t ra_rss_each;
+	double ra_rss_share;
 };
 
 extern const struct ranges ranges_vmem, ranges_best, ranges_jemalloc,

@@ -52,4 +52,4 @@ boost_put(void *arena, uint64_t addr, uint64_t)
 }
 
 extern "C" const struct ranges ranges_boost = { boost_open, boost_get,
-	boost_put, boost_get_aligned, boost_put, 2 * RANGES_PAGE };
+	boost_put, boost_get_aligned, boost_put, RANGES_PAGE, 0.04 };
