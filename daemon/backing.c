@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "daemon/thread.h"
+
 static int
 reserve(struct backing *bk, const struct settings *se, char *why)
 {
@@ -49,6 +51,53 @@ reserve(struct backing *bk, const struct settings *se, char *why)
 	return (0);
 }
 
+static void
+say_why(const struct settings *se, enum vmpager_mode mode, int error, char *why)
+{
+	struct vmpager_support su;
+
+	vmpager_support(&su);
+	if (error == ENOTSUP)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "--fault-mode %s: not supported here: %s",
+		    vmpager_mode_name(mode), su.su_why[mode]);
+	else if (error == E2BIG)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "--frames of %llu bytes: with --fault-mode sigsegv more "
+		    "than vm.max_map_count allows; raise that, or have fewer",
+		    (unsigned long long)se->se_frames);
+	else
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "can't have --frames of %llu bytes and --swap %s with "
+		    "--swap-size of %llu bytes: %s",
+		    (unsigned long long)se->se_frames,
+		    se->se_swap != NULL ? se->se_swap : "(a temporary file)",
+		    (unsigned long long)se->se_swap_size, strerror(error));
+}
+
+static void *
+server_main(void *arg)
+{
+	(void)vmpager_serve(arg);
+	return (NULL);
+}
+
+static int
+start_server(struct backing *bk, enum vmpager_mode mode, char *why)
+{
+	int error;
+
+	if (mode != VMPAGER_UFFD_THREAD)
+		return (0);
+	error = thread_start(&bk->bk_server, server_main, bk->bk_pager);
+	bk->bk_serving = error == 0;
+	if (error != 0)
+		(void)snprintf(why, SETTINGS_WHY_MAX,
+		    "--fault-mode uffd-thread: can't start its thread: %s",
+		    strerror(error));
+	return (error);
+}
+
 static int
 make_pager(struct backing *bk, const struct settings *se, char *why)
 {
@@ -61,16 +110,9 @@ make_pager(struct backing *bk, const struct settings *se, char *why)
 	};
 	int error = vmpager_create(&config, &bk->bk_pager);
 
-	if (error == ENOTSUP)
-		(void)snprintf(why, SETTINGS_WHY_MAX,
-		    "--fault-mode: not supported here or in this version");
-	else if (error != 0)
-		(void)snprintf(why, SETTINGS_WHY_MAX,
-		    "can't have --frames of %llu bytes and --swap %s with "
-		    "--swap-size of %llu bytes: %s",
-		    (unsigned long long)se->se_frames,
-		    se->se_swap != NULL ? se->se_swap : "(a temporary file)",
-		    (unsigned long long)se->se_swap_size, strerror(error));
+	if (error == 0)
+		return (start_server(bk, config.pc_mode, why));
+	say_why(se, config.pc_mode, error, why);
 	return (error);
 }
 
@@ -101,6 +143,11 @@ backing_init(struct backing *bk, const struct settings *se,
 void
 backing_fini(struct backing *bk)
 {
+	if (bk->bk_serving) {
+		vmpager_serve_stop(bk->bk_pager);
+		(void)pthread_join(bk->bk_server, NULL);
+		bk->bk_serving = false;
+	}
 	vmpager_destroy(bk->bk_pager);
 	bk->bk_pager = NULL;
 	vmpager_wired_destroy(bk->bk_wired);

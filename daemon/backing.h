@@ -5,6 +5,8 @@
 #ifndef DAEMON_BACKING_H
 #define DAEMON_BACKING_H
 
+#include <pthread.h>
+
 #include <vmpager.h>
 
 #include "daemon/settings.h"
@@ -13,6 +15,8 @@ struct backing {
 	vmem_addr_t bk_base;		/* of the reservation */
 	vmem_size_t bk_size;
 	struct vmpager *bk_pager;
+	pthread_t bk_server;		/* uffd-thread: serves its faults */
+	bool bk_serving;
 	struct vmpager_wired *bk_wired;	/* what clients have */
 	/* libvmem's own memory is wired too, but counted apart, with the same
 	 * bound: clients that use up theirs must not be able to keep others

@@ -21,13 +21,26 @@ cmd_ping(struct request *rq)
 static void
 write_features(struct buf *b, const struct daemon *dm)
 {
-	static const char *const later[] = { "rseq", "uffd", "sigsegv",
-		"direct_map", "advise", "map", "subscribe", "journal", "sync",
+	static const char *const later[] = { "rseq", "direct_map", "advise",
+	 "map", "subscribe", "journal", "sync",
 		"http", "read_only_socket", "idem", "soak", "record" };
 
+	static const char *const modes[VMPAGER_MODES] = {
+		[VMPAGER_SOFTWARE] = "software",
+		[VMPAGER_UFFD] = "uffd",
+		[VMPAGER_UFFD_THREAD] = "uffd_thread",
+		[VMPAGER_SIGSEGV] = "sigsegv",
+	};
+	struct vmpager_support su;
+
 	jw_kopen(b, "features", '{');
-	jw_kbool(b, "software",
-	    dm->dm_settings.se_fault_mode == VMPAGER_SOFTWARE);
+	vmpager_support(&su);
+	for (unsigned int i = 0; i < VMPAGER_MODES; i++)
+		jw_kbool(b, modes[i], su.su_error[i] == 0);
+	jw_kbool(b, "uffd_move", (su.su_kernel & VMPAGER_HAS_MOVE) != 0);
+	jw_kbool(b, "uffd_poison", (su.su_kernel & VMPAGER_HAS_POISON) != 0);
+	jw_kbool(
+	    b, "uffd_wp_async", (su.su_kernel & VMPAGER_HAS_WP_ASYNC) != 0);
 	jw_kbool(b, "swap", dm->dm_settings.se_swap == NULL ||
 	    strcmp(dm->dm_settings.se_swap, "none") != 0);
 	jw_kbool(b, "shared", true);
@@ -80,6 +93,9 @@ cmd_info(struct request *rq)
 	jw_ku64(b, "daemon_uid", dm->dm_uid);
 	jw_kstr(b, "commit", atomic_load(&dm->dm_commit) == VMPAGER_STRICT ?
 	    "strict" : "overcommit");
+	jw_kstr(b, "fault_mode",
+	    vmpager_mode_name(
+		(enum vmpager_mode)dm->dm_settings.se_fault_mode));
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	write_limits(b, dm);

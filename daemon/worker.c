@@ -6,7 +6,6 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -14,6 +13,7 @@
 
 #include "daemon/conn.h"
 #include "daemon/log.h"
+#include "daemon/thread.h"
 #include "proto/methods.h"
 #include "util/assert.h"
 #include "util/clock.h"
@@ -286,20 +286,6 @@ worker_new(struct daemon *dm, unsigned int index)
 	(void)evtimer_assign(&wk->wk_drain_event, wk->wk_base, drain_over, wk);
 	(void)event_add(&wk->wk_inbox_event, NULL);
 	return (wk);
-}
-
-/* Signals are main's: threads start with all of them blocked. */
-static int
-thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
-{
-	sigset_t all, old;
-	int error;
-
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(thread, NULL, fn, arg);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return (error);
 }
 
 int

@@ -39,12 +39,21 @@ extern "C" {
 
 #define VMPAGER_PAGE 4096u
 
+/*
+ * How pages are reached.  In software mode, through the accessors below: the
+ * addresses of a map are numbers.  In the other modes, those of the MMU, also
+ * by pointers: the CPU's fault for a page that isn't resident is served by the
+ * pager, and the instruction goes on.  The accessors work in all modes alike.
+ */
 enum vmpager_mode {
-	VMPAGER_SOFTWARE,	/* data reached through vmpager_access() only */
-	VMPAGER_UFFD,
-	VMPAGER_UFFD_THREAD,
-	VMPAGER_SIGSEGV
+	VMPAGER_SOFTWARE,	/* deterministic, portable */
+	VMPAGER_UFFD,		/* userfaultfd(2), served by a SIGBUS handler
+				 * in the thread that faults; Linux 5.11 */
+	VMPAGER_UFFD_THREAD,	/* the same, served by another thread: see
+				 * vmpager_serve(); Linux 6.6 */
+	VMPAGER_SIGSEGV		/* mprotect(2), served by a SIGSEGV handler */
 };
+#define VMPAGER_MODES 4u
 enum vmpager_commit { VMPAGER_OVERCOMMIT, VMPAGER_STRICT };
 
 struct vmpager_config {
@@ -63,9 +72,26 @@ struct vmpager_config {
 struct vmpager;
 struct vmpager_map;
 
+/* What works here, looked at once. */
+struct vmpager_support {
+	int su_error[VMPAGER_MODES];	/* by mode: 0 or ENOTSUP, ... */
+	const char *su_why[VMPAGER_MODES]; /* ... and why, a static text */
+	uint32_t su_kernel;		/* VMPAGER_HAS_* */
+};
+#define VMPAGER_HAS_UFFD 0x1u		/* userfaultfd(2), in user mode */
+#define VMPAGER_HAS_SIGBUS 0x2u		/* and its features */
+#define VMPAGER_HAS_WP 0x4u
+#define VMPAGER_HAS_POISON 0x8u
+#define VMPAGER_HAS_WP_ASYNC 0x10u
+#define VMPAGER_HAS_MOVE 0x20u
+VMEM_EXPORT void vmpager_support(struct vmpager_support *su);
+VMEM_EXPORT const char *vmpager_mode_name(enum vmpager_mode mode); /* or NULL */
+
 /*
  * Sizes are rounded down to pages.  ENOTSUP: the mode isn't available here.
- * EINVAL: not one whole frame, or no such policy.  ENOMEM.  Or the errno of the
+ * EINVAL: not one whole frame, or no such mode or
+ * policy.  E2BIG: in sigsegv mode,
+ * more frames than vm.max_map_count allows mappings for.  ENOMEM.  Or the errno of the
  * swap file: ENOSPC or EFBIG (its size can't be had: it is allocated in full at
  * creation), EBUSY (another pager has it), EINVAL (not a regular file), or
  * open(2)'s.
@@ -79,6 +105,12 @@ VMEM_EXPORT void vmpager_destroy(struct vmpager *pager); /* NULL is ignored */
  * and size are multiples of VMPAGER_PAGE (EINVAL).  ENOMEM, also for more than
  * 4096 maps.  Destroying it unregisters what is left; no access may be under
  * way.  NULL is ignored.  Destroying the pager destroys its maps.
+ *
+ * In the modes of the MMU the caller has mapped the span: private, anonymous,
+ * readable and writable, better with MAP_NORESERVE (else an errno of
+ * madvise(2), mprotect(2) or userfaultfd(2)).  Its contents are lost, its
+ * protection is the pager's business until the map is destroyed, and then it
+ * is readable, writable and zero again.
  */
 VMEM_EXPORT int vmpager_map_create(struct vmpager *pager, vmem_addr_t base,
     vmem_size_t size, struct vmpager_map **mapp);
@@ -122,6 +154,33 @@ VMEM_EXPORT int vmpager_read(
     struct vmpager_map *map, vmem_addr_t addr, void *buf, size_t len);
 VMEM_EXPORT int vmpager_write(
     struct vmpager_map *map, vmem_addr_t addr, const void *buf, size_t len);
+
+/*
+ * Pointers, in the modes of the MMU.  A fault that the pager can't serve (an
+ * address that isn't registered, no frame, a lost page) ends fn, given to
+ * vmpager_guard(), where it stands, and the errno is returned as if by an
+ * access; else what fn returns.  So fn should hold nothing that would be lost:
+ * no lock, no memory.  Without a guard in the thread such a fault is SIGBUS or
+ * SIGSEGV as if the pager weren't there.
+ *
+ * A pager installs a handler for its mode's signal when it is created, and
+ * passes what isn't its own to the handler that was there before; one that is
+ * installed later must do the same.  It runs on the thread's alternate stack if
+ * there is one: a thread whose stack is itself pageable needs that.  A system
+ * call that is given an address of a page that isn't resident fails with
+ * EFAULT: copy by vmpager_read() and vmpager_write(), which do so in and out
+ * of memory that is.  What is accessed by pointers isn't seen by counters, nor,
+ * but for faults and first writes, by replacement.
+ */
+VMEM_EXPORT int vmpager_guard(int (*fn)(void *arg), void *arg);
+
+/*
+ * uffd-thread: serve faults in this thread until vmpager_serve_stop().  Some
+ * thread must, or who faults waits.  It mustn't access pageable memory itself.
+ * 0, or an errno; ENOTSUP in other modes.
+ */
+VMEM_EXPORT int vmpager_serve(struct vmpager *pager);
+VMEM_EXPORT void vmpager_serve_stop(struct vmpager *pager);
 
 /* Is every page of the range registered? */
 VMEM_EXPORT bool vmpager_registered(

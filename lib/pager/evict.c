@@ -13,6 +13,10 @@
  * page that has a slot of its own still can be evicted to it; one that hasn't
  * is passed over.
  *
+ * In the modes of the MMU a page must leave the address space, which interrupts
+ * other CPUs: so neighbours that are idle too go with a victim, and each run of
+ * adjacent pages leaves at once.
+ *
  * Runs inside faults: nothing here may allocate memory.
  */
 #include "config.h"
@@ -20,11 +24,6 @@
 #include "pager/pager_impl.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-
-#pragma GCC poison malloc calloc realloc free mmap munmap
-
 /* Steps of a walk over frames between two chances for others to take the lock:
  * some tens of microseconds. */
 #define YIELD_STEPS 1024u
@@ -103,8 +102,9 @@ evict_yield(struct vmpager *pg, uint64_t steps)
 	}
 }
 
-enum evict_verdict
-evict_claim(struct vmpager *pg, uint32_t frame, struct evict *ev)
+static enum evict_verdict
+claim_one(struct vmpager *pg, uint32_t frame, struct evict *ev)
+    REQUIRES(pg->pg_lock)
 {
 	struct victim *vi = &ev->ev_victim[ev->ev_count];
 	pte_t *ptep;
@@ -130,6 +130,43 @@ evict_claim(struct vmpager *pg, uint32_t frame, struct evict *ev)
 	return (EVICT_TAKEN);
 }
 
+/* A page of the victim's cluster goes with it: if it is idle, not referenced,
+ * and there is room for it in the batch. */
+static bool
+claim_neighbour(struct vmpager *pg, struct vmpager_map *mp, uint64_t page,
+    struct evict *ev) REQUIRES(pg->pg_lock)
+{
+	uint64_t pte;
+
+	if (ev->ev_count == EVICT_BATCH || page >= mp->mp_pages)
+		return (false);
+	pte = atomic_load_explicit(&mp->mp_ptes[page], memory_order_acquire);
+	if (pte_state(pte) != PTE_RESIDENT || (pte & PTE_REF) != 0)
+		return (false);
+	return (claim_one(pg, pte_number(pte), ev) == EVICT_TAKEN);
+}
+
+enum evict_verdict
+evict_claim(struct vmpager *pg, uint32_t frame, struct evict *ev)
+{
+	struct victim *vi = &ev->ev_victim[ev->ev_count];
+	enum evict_verdict verdict = claim_one(pg, frame, ev);
+	uint64_t page, begin;
+
+	if (verdict != EVICT_TAKEN || !vi->vi_map->mp_mmu ||
+	    ev->ev_want == 1)
+		return (verdict);
+	page = vi->vi_page;
+	begin = page - page % CLUSTER_PAGES;
+	while (page + 1 < begin + CLUSTER_PAGES &&
+	    claim_neighbour(pg, vi->vi_map, page + 1, ev))
+		page++;
+	page = vi->vi_page;
+	while (page > begin && claim_neighbour(pg, vi->vi_map, page - 1, ev))
+		page--;
+	return (verdict);
+}
+
 /* ---- evicting -------------------------------------------------------------*/
 
 /* Evicted: the page is in its slot, or zeros, and the frame is free. */
@@ -144,6 +181,8 @@ victim_finish(struct vmpager *pg, const struct victim *vi)
 	atomic_store_explicit(&fr->fr_owner, OWNER_HAND, memory_order_relaxed);
 	count_add(vi->vi_map, (vi->vi_pte & PTE_DIRTY) != 0 ?
 	    COUNT_EVICT_DIRTY : COUNT_EVICT_CLEAN);
+	if ((vi->vi_pte & PTE_AHEAD) != 0)
+		count_add(vi->vi_map, COUNT_AHEAD_WASTE);
 	pte_settle(ptep, vi->vi_slot == NO_SLOT ? PTE_NEW :
 	    pte_make_swapped(vi->vi_slot,
 		swap_gen(&pg->pg_swap, vi->vi_slot)));
@@ -152,11 +191,11 @@ victim_finish(struct vmpager *pg, const struct victim *vi)
 
 /* It couldn't be written: it stays, dirty, where it was. */
 static void
-victim_restore(struct vmpager *pg, const struct victim *vi)
+victim_restore(struct vmpager *pg, struct victim *vi)
 {
 	if (vi->vi_fresh)
 		swap_free(&pg->pg_swap, vi->vi_slot);
-	pg->pg_mode->md_enter(vi->vi_map, vi->vi_page, vi->vi_frame, true);
+	pg->pg_mode->md_restore(pg, vi);
 	pte_settle(&vi->vi_map->mp_ptes[vi->vi_page], vi->vi_pte);
 }
 
@@ -164,34 +203,97 @@ static int
 victim_write(
     struct vmpager *pg, const struct victim *vi, const struct victim *next)
 {
-	const char *ahead = NULL;
-
 	if ((vi->vi_pte & PTE_DIRTY) == 0)
 		return (0);
-	if (next != NULL)
-		ahead = frame_bytes(&pg->pg_pool, next->vi_frame);
 	return (swap_write(&pg->pg_swap, vi->vi_slot,
-	    map_owner(vi->vi_map, vi->vi_page),
-	    frame_bytes(&pg->pg_pool, vi->vi_frame), ahead));
+	    map_owner(vi->vi_map, vi->vi_page), vi->vi_bytes,
+	    next != NULL ? next->vi_bytes : NULL));
+}
+
+/* Those of a run that could be written leave; the others stay. */
+static void
+run_finish(struct vmpager *pg, struct evict *ev, struct victim *vi,
+    unsigned int n)
+{
+	unsigned int end;
+
+	for (unsigned int i = 0; i < n; i = end) {
+		end = i + 1;
+		if (!vi[i].vi_written) {
+			victim_restore(pg, &vi[i]);
+			continue;
+		}
+		while (end < n && vi[end].vi_written)
+			end++;
+		pg->pg_mode->md_drop(pg, vi + i, end - i);
+		for (; i < end; i++) {
+			victim_finish(pg, &vi[i]);
+			ev->ev_freed++;
+		}
+	}
+}
+
+/* Evict n victims; in the modes of the MMU they are adjacent pages. */
+static void
+run_evict(struct vmpager *pg, struct evict *ev, struct victim *vi,
+    unsigned int n)
+{
+	int error = pg->pg_mode->md_revoke(pg, vi, n);
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (error == 0)
+			error = victim_write(
+			    pg, &vi[i], i + 1 < n ? &vi[i + 1] : NULL);
+		vi[i].vi_written = error == 0;
+		if (error != 0 && error != ENOMEM) {
+			ev->ev_error = error;
+			error = 0;	/* others may be luckier */
+		}
+	}
+	run_finish(pg, ev, vi, n);
+}
+
+static bool
+victim_before(const struct victim *a, const struct victim *b)
+{
+	if (a->vi_map != b->vi_map)
+		return ((uintptr_t)a->vi_map < (uintptr_t)b->vi_map);
+	return (a->vi_page < b->vi_page);
+}
+
+/* By address, so that runs show. */
+static void
+evict_sort(struct evict *ev)
+{
+	struct victim *vi = ev->ev_victim, one;
+	unsigned int j;
+
+	for (unsigned int i = 1; i < ev->ev_count; i++) {
+		one = vi[i];
+		for (j = i; j > 0 && victim_before(&one, &vi[j - 1]); j--)
+			vi[j] = vi[j - 1];
+		vi[j] = one;
+	}
 }
 
 static void
 evict_victims(struct vmpager *pg, struct evict *ev)
 {
-	const struct victim *vi, *next;
-	int error;
+	struct victim *vi = ev->ev_victim;
+	unsigned int end;
 
-	for (unsigned int i = 0; i < ev->ev_count; i++) {
-		vi = &ev->ev_victim[i];
-		next = i + 1 < ev->ev_count ? vi + 1 : NULL;
-		error = victim_write(pg, vi, next);
-		if (error == 0) {
-			victim_finish(pg, vi);
-			ev->ev_freed++;
-		} else {
-			victim_restore(pg, vi);
-			ev->ev_error = error;
-		}
+	if (!pg->pg_mode->md_mmu) {
+		run_evict(pg, ev, vi, ev->ev_count);
+		return;
+	}
+	evict_sort(ev);
+	for (unsigned int i = 0; i < ev->ev_count; i = end) {
+		end = i + 1;
+		while (end < ev->ev_count &&
+		    vi[end].vi_map == vi[i].vi_map &&
+		    vi[end].vi_page == vi[end - 1].vi_page + 1)
+			end++;
+		run_evict(pg, ev, vi + i, end - i);
 	}
 }
 
@@ -263,11 +365,6 @@ evict_frames(struct vmpager *pg, struct evict *ev)
 	if (ev->ev_slot != NO_SLOT || !hopeless_still(pg))
 		pg->pg_replace->rp_select(pg, ev);
 	lock_release(&pg->pg_lock);
-	for (unsigned int i = 0; i < ev->ev_count; i++) {
-		const struct victim *vi = &ev->ev_victim[i];
-
-		pg->pg_mode->md_remove(vi->vi_map, vi->vi_page, vi->vi_frame);
-	}
 	evict_victims(pg, ev);
 }
 

@@ -20,18 +20,18 @@
  * exists stays reachable; only a page that has never been touched is refused.
  * It is also what makes strict commit keep its word to the last page.
  *
- * Nothing here allocates memory: not by malloc, not from the kernel.
+ * In the modes of the MMU a fault begins with a signal (trap.c), and ends with
+ * the page in the address space.  An access has its pages brought in and pinned
+ * beforehand, as a kernel does for its I/O, so that it doesn't trap.
+ *
+ * Nothing here allocates memory: see hot.c.
  */
 #include "config.h"
 
 #include "pager/pager_impl.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#pragma GCC poison malloc calloc realloc free mmap munmap
 
 enum fault_kind {
 	FAULT_NONE,		/* it was resident */
@@ -44,6 +44,8 @@ struct fault {
 	uint64_t ft_page;
 	bool ft_write;		/* mark it dirty */
 	bool ft_pin;		/* leave it pinned: else it may go at once */
+	bool ft_trap;		/* the CPU couldn't reach it */
+	bool ft_ahead;		/* nobody has asked for it yet */
 	bool ft_claimed;	/* the page is ours, and ft_pte what it was */
 	uint64_t ft_pte;
 	uint32_t ft_frame;	/* out: where it is; holds while pinned */
@@ -52,28 +54,53 @@ struct fault {
 
 /* ---- hits -----------------------------------------------------------------*/
 
-/* The page is resident, `pte` says.  False: not quite, look again. */
-static inline bool
+/*
+ * A resident page is written to for the first time since it came in: in the
+ * modes of the MMU it must be made writable, and stay where it is meanwhile.
+ * That it is dirty is known before anybody can write to it.  `pte` is as it is
+ * now, with a pin of ours.
+ */
+static __attribute__((noinline)) int
+fault_upgrade(struct fault *ft, pte_t *ptep)
+{
+	struct vmpager_map *mp = ft->ft_map;
+	int error = mp->mp_pager->pg_mode->md_upgrade(mp, ft->ft_page);
+
+	count_add(mp, COUNT_UPGRADE);
+	if (!ft->ft_pin || error != 0)
+		pte_unpin(ptep);
+	return (error);
+}
+
+/* The page is resident, `pte` says.  EBUSY: not quite, look again. */
+static inline int
 fault_hit(struct fault *ft, pte_t *ptep, uint64_t pte)
 {
 	uint64_t want = pte | PTE_REF | (ft->ft_write ? PTE_DIRTY : 0);
+	bool upgrade = ft->ft_write && ft->ft_map->mp_mmu &&
+	    (ft->ft_trap || (pte & PTE_DIRTY) == 0);
 
-	if (ft->ft_pin) {
+	if (ft->ft_ahead)
+		return (0);
+	want &= ~PTE_AHEAD;
+	if (ft->ft_pin || upgrade) {
 		/* Pins used up, or someone waits for them to go: let it. */
 		if ((pte & PTE_PINS) == PTE_PINS || (pte & PTE_WAIT) != 0) {
 			pte_wait(ptep, pte);
-			return (false);
+			return (EBUSY);
 		}
 		want += PTE_PIN;
 	}
 	/* Acquire: the bytes, from pte_settle(). */
 	if (want != pte && !atomic_compare_exchange_weak_explicit(ptep, &pte,
 	    want, memory_order_acquire, memory_order_relaxed))
-		return (false);
+		return (EBUSY);
 	if (((want ^ pte) & PTE_DIRTY) != 0)
 		count_add(ft->ft_map, COUNT_DIRTIED);
+	if ((pte & PTE_AHEAD) != 0)
+		count_add(ft->ft_map, COUNT_AHEAD_HIT);
 	ft->ft_frame = pte_number(pte);
-	return (true);
+	return (upgrade ? fault_upgrade(ft, ptep) : 0);
 }
 
 /* ---- frames for faults ----------------------------------------------------*/
@@ -118,78 +145,234 @@ fault_frame(struct vmpager *pg, uint32_t *framep)
 	return (*framep != NO_FRAME ? 0 : fault_evict(pg, framep));
 }
 
+/* ---- runs -----------------------------------------------------------------
+ *
+ * Where a fault is dear, its neighbours in the cluster come in with it, as far
+ * as they are in the same state, nobody else is at them, and there are frames
+ * for them without evicting anything: they are only likely to be wanted.  Each
+ * is claimed as the page itself is.
+ */
+
+/* A frame for a neighbour; one that is staged is better used alone. */
+static uint32_t
+run_frame(struct vmpager *pg)
+{
+	struct frame_pool *fp = &pg->pg_pool;
+	uint32_t keep = pg->pg_mode->md_clusters ? 0 : 2 * fp->fp_target;
+	uint32_t frame = frame_get(fp, fp->fp_reserve + keep);
+
+	if (frame != NO_FRAME && fp->fp_staged != NULL &&
+	    atomic_load_explicit(
+		&fp->fp_staged[frame], memory_order_relaxed) != 0) {
+		frame_put(fp, frame);
+		frame = NO_FRAME;
+	}
+	return (frame);
+}
+
+/* Claim a neighbour at this distance from the page; false: it can't come. */
+static bool
+run_take(const struct fault *ft, struct run *rn, unsigned int at, int distance)
+{
+	uint64_t page = ft->ft_page + (uint64_t)(int64_t)distance;
+	pte_t *ptep = &ft->ft_map->mp_ptes[page];
+	uint64_t pte = atomic_load_explicit(ptep, memory_order_acquire);
+
+	if (pte_state(pte) != pte_state(ft->ft_pte))
+		return (false);
+	if (pte_state(pte) == PTE_SWAPPED &&
+	    pte_number(pte) != pte_number(ft->ft_pte) + (uint32_t)distance)
+		return (false);		/* not adjacent in the swap */
+	rn->rn_frame[at] = run_frame(ft->ft_map->mp_pager);
+	if (rn->rn_frame[at] == NO_FRAME)
+		return (false);
+	if (!pte_claim(ptep, pte, PTE_BUSY_IN)) {
+		frame_put(&ft->ft_map->mp_pager->pg_pool, rn->rn_frame[at]);
+		return (false);
+	}
+	rn->rn_pte[at] = pte;
+	return (true);
+}
+
+/* May neighbours come along?  Not if they might end in frames and slots that
+ * pages which are really used will want. */
+static bool
+run_wanted(const struct fault *ft, uint32_t frame)
+{
+	struct vmpager *pg = ft->ft_map->mp_pager;
+
+	return (ft->ft_map->mp_mmu && !ft->ft_ahead &&
+	    atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) >
+		CLUSTER_PAGES &&
+	    (pg->pg_pool.fp_staged == NULL ||
+		atomic_load_explicit(&pg->pg_pool.fp_staged[frame],
+		    memory_order_relaxed) == 0));
+}
+
+/* The run of a fault that has a frame: the page alone, or with neighbours.
+ * Returns the page's place in it. */
+static unsigned int
+run_make(const struct fault *ft, uint32_t frame, struct run *rn)
+{
+	unsigned int self = (unsigned int)(ft->ft_page % CLUSTER_PAGES);
+	unsigned int low = self, high = self + 1, last = CLUSTER_PAGES;
+	uint64_t begin = ft->ft_page - self;
+
+	rn->rn_map = ft->ft_map;
+	rn->rn_frame[self] = frame;
+	rn->rn_pte[self] = ft->ft_pte;
+	if (run_wanted(ft, frame)) {
+		if (ft->ft_map->mp_pages - begin < last)
+			last = (unsigned int)(ft->ft_map->mp_pages - begin);
+		while (high < last &&
+		    run_take(ft, rn, high, (int)high - (int)self))
+			high++;
+		while (low > 0 &&
+		    run_take(ft, rn, low - 1, (int)low - 1 - (int)self))
+			low--;
+	}
+	rn->rn_first = begin + low;
+	rn->rn_count = high - low;
+	if (low != 0) {
+		memmove(rn->rn_frame, rn->rn_frame + low,
+		    rn->rn_count * sizeof(rn->rn_frame[0]));
+		memmove(rn->rn_pte, rn->rn_pte + low,
+		    rn->rn_count * sizeof(rn->rn_pte[0]));
+	}
+	return (self - low);
+}
+
+/* Give the neighbours [from, to) of a run back, as they were. */
+static void
+run_give_back(struct run *rn, unsigned int from, unsigned int to)
+{
+	struct vmpager *pg = rn->rn_map->mp_pager;
+
+	for (unsigned int i = from; i < to; i++) {
+		frame_put(&pg->pg_pool, rn->rn_frame[i]);
+		pte_settle(&rn->rn_map->mp_ptes[rn->rn_first + i],
+		    rn->rn_pte[i]);
+	}
+}
+
+/* All but the page itself. */
+static void
+run_shrink(struct run *rn, unsigned int self)
+{
+	run_give_back(rn, self + 1, rn->rn_count);
+	run_give_back(rn, 0, self);
+	rn->rn_first += self;
+	rn->rn_frame[0] = rn->rn_frame[self];
+	rn->rn_pte[0] = rn->rn_pte[self];
+	rn->rn_count = 1;
+}
+
 /* ---- pages in -------------------------------------------------------------*/
 
-/* The frame holds the page's bytes: make it resident.  A page that came from
- * swap and has no slot any more is dirty, written to or not. */
+/* The frame has the page: make it resident. */
 static void
-fault_publish(struct fault *ft, uint32_t frame, uint32_t slot, bool dirty)
+page_publish(struct run *rn, unsigned int i, uint32_t slot, uint64_t flags)
 {
-	struct vmpager_map *mp = ft->ft_map;
+	struct vmpager_map *mp = rn->rn_map;
 	struct vmpager *pg = mp->mp_pager;
-	struct frame *fr = &pg->pg_pool.fp_frames[frame];
+	struct frame *fr = &pg->pg_pool.fp_frames[rn->rn_frame[i]];
 
-	pg->pg_mode->md_enter(mp, ft->ft_page, frame, dirty);
 	atomic_store_explicit(&fr->fr_slot, slot, memory_order_relaxed);
 	/* Release: for evict_claim(), which gets to the page from here. */
-	atomic_store_explicit(&fr->fr_owner, map_owner(mp, ft->ft_page),
+	atomic_store_explicit(&fr->fr_owner, map_owner(mp, rn->rn_first + i),
 	    memory_order_release);
 	if (pg->pg_replace->rp_insert != NULL)
-		pg->pg_replace->rp_insert(pg, frame);
-	pte_settle(&mp->mp_ptes[ft->ft_page], pte_make(PTE_RESIDENT, frame) |
-	    (dirty ? PTE_DIRTY : 0) | (ft->ft_pin ? PTE_PIN : 0));
+		pg->pg_replace->rp_insert(pg, rn->rn_frame[i]);
+	pte_settle(&mp->mp_ptes[rn->rn_first + i],
+	    pte_make(PTE_RESIDENT, rn->rn_frame[i]) | flags);
+}
+
+/* The run has entered: make it resident.  A page that came from swap and has no
+ * slot any more (`slotless`) is dirty, written to or not. */
+static void
+run_publish(
+    struct fault *ft, struct run *rn, unsigned int self, bool slotless)
+{
+	bool zero = pte_state(ft->ft_pte) == PTE_ZERO;
+	bool dirty = ft->ft_write || slotless;
+	uint64_t flags;
+
+	ft->ft_frame = rn->rn_frame[self];
+	ft->ft_kind = zero ? FAULT_MINOR : FAULT_MAJOR;
 	ft->ft_claimed = false;
-	ft->ft_frame = frame;
+	for (unsigned int i = 0; i < rn->rn_count; i++) {
+		count_add(ft->ft_map, !zero ? COUNT_SWAPIN :
+		    dirty ? COUNT_ZERO_WRITE : COUNT_ZERO_READ);
+		if (dirty && !zero)
+			count_add(ft->ft_map, COUNT_DIRTIED);
+		flags = dirty ? PTE_DIRTY : 0;
+		if (i == self && ft->ft_pin)
+			flags |= PTE_PIN;
+		if (i != self || ft->ft_ahead) {
+			flags |= PTE_AHEAD;
+			count_add(ft->ft_map, COUNT_AHEAD);
+		}
+		page_publish(rn, i, zero || slotless ? NO_SLOT :
+		    pte_number(rn->rn_pte[i]), flags);
+	}
 }
 
 static int
 fault_zero(struct fault *ft)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
+	struct run rn;
+	unsigned int self;
 	uint32_t frame;
 	int error;
 
 	error = fault_frame(pg, &frame);
 	if (error != 0)
 		return (error);
-	memset(frame_bytes(&pg->pg_pool, frame), 0, VMPAGER_PAGE);
-	count_add(ft->ft_map,
-	    ft->ft_write ? COUNT_ZERO_WRITE : COUNT_ZERO_READ);
-	ft->ft_kind = FAULT_MINOR;
-	fault_publish(ft, frame, NO_SLOT, ft->ft_write);
-	return (0);
+	self = run_make(ft, frame, &rn);
+	error = pg->pg_mode->md_enter(&rn, NULL, ft->ft_write);
+	if (error != 0) {
+		run_shrink(&rn, self);
+		frame_put(&pg->pg_pool, frame);
+	} else
+		run_publish(ft, &rn, self, false);
+	return (error);
 }
 
-/* The page has been read into `frame`; its slot is still its own, or went to
- * another and is NO_SLOT. */
-static void
-fault_enter_read(struct fault *ft, uint32_t frame, uint32_t slot)
-{
-	bool dirty = ft->ft_write || slot == NO_SLOT;
-
-	count_add(ft->ft_map, COUNT_SWAPIN);
-	if (dirty)
-		count_add(ft->ft_map, COUNT_DIRTIED);
-	ft->ft_kind = FAULT_MAJOR;
-	fault_publish(ft, frame, slot, dirty);
-}
-
-/* Read the claimed page into the frame.  EIO: what the slot holds isn't the
- * page, which is lost for good: the frame is given back, the claim settled. */
+/* Read page i of the run to its place in the room. */
 static int
-fault_read(struct fault *ft, uint32_t frame)
+run_read(const struct run *rn, unsigned int i, char *room)
+{
+	struct vmpager *pg = rn->rn_map->mp_pager;
+
+	return (swap_read(&pg->pg_swap, pte_number(rn->rn_pte[i]),
+	    map_owner(rn->rn_map, rn->rn_first + i), pte_gen(rn->rn_pte[i]),
+	    room + ((size_t)i << PAGE_SHIFT)));
+}
+
+/*
+ * Read the claimed run into the room.  What the slot of the page itself holds
+ * isn't the page: it is lost for good, and its claim settled; EIO.  A neighbour
+ * of which that is so is left alone, with all others, for who really wants it.
+ */
+static int
+fault_read(struct fault *ft, struct run *rn, unsigned int *selfp, char *room)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
-	uint32_t slot = pte_number(ft->ft_pte);
-	int error;
+	unsigned int self = *selfp;
+	int error = 0;
 
-	error = swap_read(&pg->pg_swap, slot,
-	    map_owner(ft->ft_map, ft->ft_page), pte_gen(ft->ft_pte),
-	    frame_bytes(&pg->pg_pool, frame));
+	for (unsigned int i = 0; i < rn->rn_count && error == 0; i++)
+		error = run_read(rn, i, room);
 	if (error == 0)
 		return (0);
-	frame_put(&pg->pg_pool, frame);
-	swap_free(&pg->pg_swap, slot);
+	run_shrink(rn, self);
+	*selfp = 0;
+	error = run_read(rn, 0, room);
+	if (error == 0)
+		return (0);
+	frame_put(&pg->pg_pool, rn->rn_frame[0]);
+	swap_free(&pg->pg_swap, pte_number(ft->ft_pte));
 	pte_settle(&ft->ft_map->mp_ptes[ft->ft_page],
 	    pte_make(PTE_FAILED, NO_SLOT));
 	ft->ft_claimed = false;
@@ -197,22 +380,22 @@ fault_read(struct fault *ft, uint32_t frame)
 }
 
 /*
- * Every frame is dirty and no slot is free: read the page into a frame of the
- * reserve, then evict a victim to the slot it came from.  The victim's frame
- * takes the place of the one of the reserve.  EAGAIN: no victim, or no reserve,
- * at the moment.
+ * Every frame is dirty and no slot is free: the page, read into a frame of the
+ * reserve, enters, and a victim is evicted to the slot that it came from.  The
+ * victim's frame takes the place of the one of the reserve.  The page can't be
+ * written to before it is certain that it stays.  EAGAIN: no victim at the
+ * moment.
  */
 static int
-fault_exchange(struct fault *ft)
+fault_exchange(struct fault *ft, const struct run *rn, const char *room,
+    bool *slotlessp)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
-	uint32_t frame = frame_get(&pg->pg_pool, 0);
+	const struct mode *md = pg->pg_mode;
 	struct evict ev;
 	int error;
 
-	if (frame == NO_FRAME)
-		return (EAGAIN);
-	error = fault_read(ft, frame);
+	error = md->md_enter(rn, room, false);
 	if (error != 0)
 		return (error);
 	ev.ev_slot = pte_number(ft->ft_pte);
@@ -224,33 +407,97 @@ fault_exchange(struct fault *ft)
 	 * short of until one is given back.
 	 */
 	if (ev.ev_freed == 0 && ev.ev_slot != NO_SLOT) {
-		frame_put(&pg->pg_pool, frame);
+		md->md_discard(ft->ft_map, rn->rn_first, 1);
 		return (EAGAIN);
 	}
-	fault_enter_read(ft, frame, ev.ev_slot);
+	*slotlessp = ev.ev_slot == NO_SLOT;
+	/* If this fails, the first write will be a fault, and try again. */
+	if (ft->ft_write || *slotlessp)
+		(void)md->md_upgrade(ft->ft_map, rn->rn_first);
 	return (0);
+}
+
+/* The page is in a slot, and there is a frame for it. */
+static int
+fault_swapped_to(struct fault *ft, uint32_t frame, bool exchange)
+{
+	struct vmpager *pg = ft->ft_map->mp_pager;
+	const struct mode *md = pg->pg_mode;
+	char *bounce = NULL, *room;
+	struct run rn;
+	unsigned int self;
+	bool slotless = false;
+	int error;
+
+	if (md->md_mmu)
+		bounce = bounce_get(&pg->pg_bounce);
+	self = run_make(ft, frame, &rn);
+	room = md->md_room(pg, &rn, bounce);
+	error = fault_read(ft, &rn, &self, room);
+	if (error != 0)
+		goto out;
+	if (exchange)
+		error = fault_exchange(ft, &rn, room, &slotless);
+	else
+		error = md->md_enter(&rn, room, ft->ft_write);
+	if (error != 0) {
+		run_shrink(&rn, self);
+		frame_put(&pg->pg_pool, frame);
+	} else
+		run_publish(ft, &rn, self, slotless);
+out:
+	if (bounce != NULL)
+		bounce_put(&pg->pg_bounce, bounce);
+	return (error);
 }
 
 static int
 fault_swapped(struct fault *ft)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
+	bool exchange;
 	uint32_t frame;
 	int error;
 
 	error = fault_frame(pg, &frame);
-	if ((error == ENOMEM || error == EAGAIN) &&
+	exchange = (error == ENOMEM || error == EAGAIN) && !ft->ft_ahead &&
 	    atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) ==
-		0)
-		return (fault_exchange(ft));
-	if (error == 0)
-		error = fault_read(ft, frame);
-	if (error == 0)
-		fault_enter_read(ft, frame, pte_number(ft->ft_pte));
-	return (error);
+		0;
+	if (exchange) {
+		frame = frame_get(&pg->pg_pool, 0);
+		error = frame == NO_FRAME ? EAGAIN : 0;
+	}
+	return (error == 0 ? fault_swapped_to(ft, frame, exchange) : error);
 }
 
 /* ---- the fault path -------------------------------------------------------*/
+
+/* Faults by one thread after one by another that count as several. */
+#define CROWD_FAULTS 64u
+
+/* Take note of who faults. */
+static void
+fault_note(struct vmpager *pg)
+{
+	unsigned int me = count_me();
+	uint32_t crowd =
+	    atomic_load_explicit(&pg->pg_crowd, memory_order_relaxed);
+
+	if (atomic_load_explicit(&pg->pg_faulter, memory_order_relaxed) != me) {
+		atomic_store_explicit(
+		    &pg->pg_faulter, me, memory_order_relaxed);
+		crowd = CROWD_FAULTS + 1;
+	}
+	if (crowd != 0)
+		atomic_store_explicit(
+		    &pg->pg_crowd, crowd - 1, memory_order_relaxed);
+}
+
+bool
+fault_alone(struct vmpager *pg)
+{
+	return (atomic_load_explicit(&pg->pg_crowd, memory_order_relaxed) == 0);
+}
 
 /* The page isn't resident, or wasn't quite when fault_page() looked. */
 static __attribute__((noinline)) int
@@ -261,6 +508,8 @@ fault_slow(struct fault *ft)
 	struct frame_wait wait = { 0 };
 	int error;
 
+	if (pg->pg_mode->md_mmu)
+		fault_note(pg);
 	for (;;) {
 		ft->ft_pte = atomic_load_explicit(ptep, memory_order_acquire);
 		switch (pte_state(ft->ft_pte)) {
@@ -269,11 +518,13 @@ fault_slow(struct fault *ft)
 		case PTE_FAILED:
 			return (EIO);
 		case PTE_RESIDENT:
-			if (fault_hit(ft, ptep, ft->ft_pte))
-				return (0);
+			error = fault_hit(ft, ptep, ft->ft_pte);
+			if (error != EBUSY)
+				return (error);
 			continue;
 		case PTE_BUSY_IN:
 		case PTE_BUSY_OUT:
+			count_add(ft->ft_map, COUNT_WAIT);
 			pte_wait(ptep, ft->ft_pte);
 			continue;
 		case PTE_ZERO:
@@ -305,11 +556,12 @@ fault_page(struct fault *ft)
 {
 	pte_t *ptep = &ft->ft_map->mp_ptes[ft->ft_page];
 	uint64_t pte = atomic_load_explicit(ptep, memory_order_acquire);
+	int error = EBUSY;
 
 	ft->ft_kind = FAULT_NONE;
-	if (pte_state(pte) == PTE_RESIDENT && fault_hit(ft, ptep, pte))
-		return (0);
-	return (fault_slow(ft));
+	if (pte_state(pte) == PTE_RESIDENT)
+		error = fault_hit(ft, ptep, pte);
+	return (error != EBUSY ? error : fault_slow(ft));
 }
 
 /* ---- accesses -------------------------------------------------------------*/
@@ -330,26 +582,127 @@ access_pages(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
 	return (error);
 }
 
+/*
+ * A touch in the modes of the MMU: by the CPU, so that its faults are the
+ * kernel's, and come here by the signal.  What they will be is seen before.
+ */
+struct touch {
+	struct vmpager_map *to_map;
+	uint64_t to_page;
+	uint64_t to_end;
+	bool to_write;
+	struct vmpager_touched to_done;
+};
+
+static void
+touch_by_cpu(const struct touch *to)
+{
+	volatile unsigned char *byte =
+	    (unsigned char *)map_address(to->to_map, to->to_page);
+
+	if (to->to_write)	/* changes nothing, and loses no other's */
+		(void)__atomic_fetch_or(byte, 0, __ATOMIC_RELAXED);
+	else
+		(void)*byte;
+}
+
+static int
+touch_pages(void *arg)
+{
+	struct touch *to = arg;
+	uint64_t pte;
+
+	for (; to->to_page < to->to_end; to->to_page++) {
+		pte_t *ptep = &to->to_map->mp_ptes[to->to_page];
+
+		pte = atomic_load_explicit(ptep, memory_order_relaxed);
+		if (pte_state(pte) == PTE_FAILED)
+			return (EIO);
+		to->to_done.pt_minor += pte_state(pte) == PTE_ZERO;
+		to->to_done.pt_major += pte_state(pte) == PTE_SWAPPED;
+		touch_by_cpu(to);
+		if (pte_state(pte) == PTE_RESIDENT && (pte & PTE_REF) == 0)
+			(void)atomic_compare_exchange_strong_explicit(ptep,
+			    &pte, (pte | PTE_REF) & ~PTE_AHEAD,
+			    memory_order_relaxed, memory_order_relaxed);
+	}
+	return (0);
+}
+
+static int
+touch_mmu(struct vmpager_map *mp, uint64_t first, bool write,
+    struct vmpager_touched *pt)
+{
+	struct touch to = { .to_map = mp, .to_page = first, .to_write = write };
+	int error;
+
+	to.to_end = first + pt->pt_pages;
+	error = vmpager_guard(touch_pages, &to);
+	pt->pt_minor = to.to_done.pt_minor;
+	pt->pt_major = to.to_done.pt_major;
+	return (error);
+}
+
+static int
+touch_software(struct vmpager_map *mp, uint64_t first, bool write,
+    struct vmpager_touched *pt)
+{
+	struct fault ft = { .ft_map = mp, .ft_write = write };
+	int error = 0;
+
+	for (uint64_t i = 0; i < pt->pt_pages && error == 0; i++) {
+		ft.ft_page = first + i;
+		error = fault_page(&ft);
+		pt->pt_minor += ft.ft_kind == FAULT_MINOR;
+		pt->pt_major += ft.ft_kind == FAULT_MAJOR;
+	}
+	return (error);
+}
+
+/* Will faults of the CPU be served?  Not if the thread that should isn't. */
+static bool
+touch_traps(const struct vmpager_map *mp)
+{
+	struct vmpager *pg = mp->mp_pager;
+
+	return (mp->mp_mmu && (pg->pg_mode != &mode_uffd_thread ||
+	    atomic_load_explicit(&pg->pg_servers, memory_order_relaxed) != 0));
+}
+
 int
 vmpager_touch(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
     bool write, struct vmpager_touched *out)
 {
 	struct vmpager_touched pt = { 0 };
-	struct fault ft = { .ft_map = mp, .ft_write = write };
 	uint64_t first = 0;
 	int error = 0;
 
 	if (len != 0)
 		error = access_pages(mp, addr, len, &first, &pt.pt_pages);
-	for (uint64_t i = 0; i < pt.pt_pages && error == 0; i++) {
-		ft.ft_page = first + i;
-		error = fault_page(&ft);
-		pt.pt_minor += ft.ft_kind == FAULT_MINOR;
-		pt.pt_major += ft.ft_kind == FAULT_MAJOR;
+	if (error == 0) {
+		count_many(mp, COUNT_ACCESS, pt.pt_pages);
+		error = touch_traps(mp) ?
+		    touch_mmu(mp, first, write, &pt) :
+		    touch_software(mp, first, write, &pt);
 	}
 	if (error == 0)
 		*out = pt;
 	return (error);
+}
+
+/*
+ * What became resident may be gone again before the instruction is repeated,
+ * and is then a fault once more.  A page that is resident already needs
+ * nothing but, for a write, to be made writable.
+ */
+int
+fault_trap(struct vmpager_map *mp, vmem_addr_t addr, bool write)
+{
+	struct fault ft = { .ft_map = mp, .ft_write = write, .ft_trap = true };
+
+	count_add(mp, COUNT_TRAP);
+	ft.ft_page = (addr - mp->mp_base) >> PAGE_SHIFT;
+	return (fault_page(&ft));
 }
 
 int
@@ -367,6 +720,8 @@ vmpager_access(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
 	if (len == 0)
 		return (0);
 	error = access_pages(mp, addr, len, &ft.ft_page, &count);
+	if (error == 0)
+		count_many(mp, COUNT_ACCESS, count);
 	for (; len != 0 && error == 0; ft.ft_page++) {
 		error = fault_page(&ft);
 		if (error != 0)

@@ -1,9 +1,7 @@
 /*
- * frame.c - the bounded pool of frames.
+ * frame.c - the bounded pool of frames: taking one, giving it back.
  *
- * All memory for resident pages is mapped and populated when the pager is
- * created, so that a fault never waits for, nor fails in, the kernel.  Free
- * frames form a stack: the last one freed is the one still in the caches.
+ * Free frames form a stack: the last one freed is the one still in the caches.
  *
  * Taking a frame is two steps, each a compare-and-swap and no lock: first a
  * unit is taken from the count fp_free, if that leaves what the caller must
@@ -12,16 +10,10 @@
  * its unit always finds a frame.  The stack's head carries a tag that grows
  * with every change: a pop that read the head's successor, and slept while
  * the head was popped and pushed again, must not succeed.
- *
- * The bytes and descriptors aren't inherited by fork(2) children: a child that
- * went on paging to the same swap file would corrupt its parent's pages.
  */
 #include "config.h"
 
 #include "pager/pager_impl.h"
-
-#include <errno.h>
-#include <sys/mman.h>
 
 #include "util/clock.h"
 #include "util/futex.h"
@@ -42,58 +34,10 @@
  * a hit costs no more than its two atomic operations. */
 #define FRAME_NAP_NS 100000
 
-/*
- * Keep 1/256 of the frames free, so that faults evict in batches, but no more
- * than three of those; and none in pools so small that each frame counts.
- */
-#define FRAME_MIN_SHARE 256u
-#define FRAME_MIN_MAX (3 * EVICT_BATCH)
-
 static uint64_t
 head_make(uint32_t frame, uint64_t old)
 {
 	return (((old >> 32) + 1) << 32 | frame);
-}
-
-int
-frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve)
-{
-	uint64_t bound = bytes >> PAGE_SHIFT, total;
-	int error;
-
-	fp->fp_reserve = reserve ? FRAME_RESERVE : 0;
-	if (bound == 0 || bound >= NO_FRAME - fp->fp_reserve)
-		return (EINVAL);
-	total = bound + fp->fp_reserve;
-	fp->fp_bound = (uint32_t)bound;
-	fp->fp_min = fp->fp_bound / FRAME_MIN_SHARE;
-	if (fp->fp_min > FRAME_MIN_MAX)
-		fp->fp_min = FRAME_MIN_MAX;
-	fp->fp_target = (fp->fp_min * 4 + 2) / 3;
-	fp->fp_frames = pager_mmap(total * sizeof(struct frame), 0);
-	fp->fp_bytes = pager_mmap(total << PAGE_SHIFT, 0);
-	if (fp->fp_frames == NULL || fp->fp_bytes == NULL)
-		return (ENOMEM);
-	(void)madvise(fp->fp_bytes, total << PAGE_SHIFT, MADV_HUGEPAGE);
-	error = pager_populate(fp->fp_bytes, total << PAGE_SHIFT);
-	if (error != 0)
-		return (error);
-	/* Lowest frames on top, so that a small working set stays together. */
-	atomic_init(&fp->fp_head, NO_FRAME);
-	for (uint32_t frame = (uint32_t)total; frame-- > 0;) {
-		atomic_init(&fp->fp_frames[frame].fr_slot, NO_SLOT);
-		frame_put(fp, frame);
-	}
-	return (0);
-}
-
-void
-frame_pool_fini(struct frame_pool *fp)
-{
-	size_t total = frame_total(fp);
-
-	pager_munmap(fp->fp_bytes, total << PAGE_SHIFT);
-	pager_munmap(fp->fp_frames, total * sizeof(struct frame));
 }
 
 static uint32_t

@@ -3,15 +3,12 @@
  *
  * The entries of a map are one flat array, reserved in full and given memory
  * by the kernel as it is first stored to; registering is a run of stores into
- * it.  An entry says all there is to know about a page, and changes by
- * compare-and-swap: no lock is taken for it, here or in the fault path.
+ * it.
  *
- * A claim is the right to change a page: it turns PTE_BUSY_IN or PTE_BUSY_OUT.
- * Until it is settled, others may only ask to be woken (PTE_WAIT), make the
- * page the first of a range (PTE_FIRST) because the one before it went, or take
- * a mark (PTE_REF) off that means nothing any more.
- * Settling comes last: after it a page may be unregistered, and its map be
- * destroyed, at any moment, so nothing of either is touched any more.
+ * Unregistering claims pages one by one.  Those that are resident and adjacent
+ * are taken from the address space together, since each time may interrupt
+ * other CPUs; but before it waits for a page, those that it has claimed go, so
+ * that nobody who has claimed a page waits for another.
  *
  * Ranges aren't recorded.  They are counted, for the statistics, by the mark on
  * the first page of each; a range of which a part goes becomes two if pages
@@ -25,89 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "util/futex.h"
-
-/* Looks at an entry before sleeping: about as long as it takes another CPU to
- * fill a page with zeros. */
-#define SPIN_MAX 100
-
-/* ---- entries --------------------------------------------------------------*/
-
-/* The half of the entry that waiters watch. */
-static const volatile void *
-pte_word(pte_t *ptep)
-{
-	uintptr_t word = (uintptr_t)ptep;
-
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	word += sizeof(uint32_t);
-#endif
-	return ((const volatile void *)word);
-}
-
-bool
-pte_claim(pte_t *ptep, uint64_t pte, enum pte_state state)
-{
-	ASSERT(!pte_busy(pte) && (pte & PTE_PINS) == 0);
-	/* Acquire: what those who had the page pinned did to its bytes
-	 * (pte_unpin()), and what its last claimant did (pte_settle()). */
-	return (atomic_compare_exchange_strong_explicit(ptep, &pte,
-	    pte_with_state(pte, state), memory_order_acquire,
-	    memory_order_relaxed));
-}
-
-void
-pte_settle(pte_t *ptep, uint64_t pte)
-{
-	uint64_t old = atomic_load_explicit(ptep, memory_order_relaxed);
-
-	ASSERT(pte_busy(old) && !pte_busy(pte));
-	/* Release: the page's bytes, and its frame's descriptor. */
-	while (!atomic_compare_exchange_weak_explicit(ptep, &old,
-	    (pte & ~PTE_SHARED) | (old & PTE_FIRST), memory_order_release,
-	    memory_order_relaxed))
-		continue;
-	if ((old & PTE_WAIT) != 0)
-		futex_wake(pte_word(ptep), INT_MAX);
-}
-
-void
-pte_wait(pte_t *ptep, uint64_t pte)
-{
-	for (int i = 0; i < SPIN_MAX; i++) {
-		if (atomic_load_explicit(ptep, memory_order_relaxed) != pte)
-			return;
-		cpu_pause();
-	}
-	if ((pte & PTE_WAIT) == 0 &&
-	    !atomic_compare_exchange_strong_explicit(ptep, &pte,
-		pte | PTE_WAIT, memory_order_relaxed, memory_order_relaxed))
-		return;
-	futex_wait(pte_word(ptep), (uint32_t)(pte | PTE_WAIT), NULL);
-}
-
-void
-pte_unpin(pte_t *ptep)
-{
-	/* Release: what was done to the bytes, for who claims the page. */
-	uint64_t old =
-	    atomic_fetch_sub_explicit(ptep, PTE_PIN, memory_order_release);
-
-	ASSERT(pte_state(old) == PTE_RESIDENT && pte_pins(old) > 0);
-	if ((old & PTE_WAIT) != 0 && pte_pins(old) == 1) {
-		(void)atomic_fetch_and_explicit(
-		    ptep, ~PTE_WAIT, memory_order_relaxed);
-		futex_wake(pte_word(ptep), INT_MAX);
-	}
-}
-
 /* ---- ranges ---------------------------------------------------------------*/
-
-uint64_t
-map_owner(const struct vmpager_map *mp, uint64_t page)
-{
-	return ((uint64_t)mp->mp_index << OWNER_MAP_SHIFT | page);
-}
 
 int
 map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
@@ -171,16 +86,15 @@ map_end(struct vmpager *pg)
 
 /* ---- unregistering --------------------------------------------------------*/
 
-/* Give back what a claimed resident page has: its frame and its slot. */
+/* Give back what a claimed resident page had: its frame and its slot. */
 static void
-page_drop_resident(struct vmpager_map *mp, uint64_t page, uint64_t pte)
+page_release(struct vmpager_map *mp, uint64_t pte)
 {
 	struct vmpager *pg = mp->mp_pager;
 	uint32_t frame = pte_number(pte);
 	uint32_t slot = atomic_load_explicit(
 	    &pg->pg_pool.fp_frames[frame].fr_slot, memory_order_relaxed);
 
-	pg->pg_mode->md_remove(mp, page, frame);
 	if (pg->pg_replace->rp_remove != NULL)
 		pg->pg_replace->rp_remove(pg, frame);
 	if (slot != NO_SLOT)
@@ -190,13 +104,33 @@ page_drop_resident(struct vmpager_map *mp, uint64_t page, uint64_t pte)
 	    (pte & PTE_DIRTY) != 0 ? COUNT_DROP_DIRTY : COUNT_DROP_CLEAN);
 }
 
-/* Unregister one page, when nobody uses it any more.  Returns whether it was
- * the first of a range. */
-static bool
-page_unregister(struct vmpager_map *mp, uint64_t page)
+/* Unregister the claimed resident pages of a run, and begin another.  Returns
+ * how many were the first of a range. */
+static uint64_t
+run_release(struct run *rn)
 {
+	struct vmpager_map *mp = rn->rn_map;
+	uint64_t entries = 0;
+
+	if (rn->rn_count != 0)
+		mp->mp_pager->pg_mode->md_discard(
+		    mp, rn->rn_first, rn->rn_count);
+	for (unsigned int i = 0; i < rn->rn_count; i++) {
+		page_release(mp, rn->rn_pte[i]);
+		entries += pte_clear(&mp->mp_ptes[rn->rn_first + i]);
+	}
+	rn->rn_count = 0;
+	return (entries);
+}
+
+/* Claim a page for unregistering; what has been claimed goes before it waits.
+ */
+static uint64_t
+page_claim(struct run *rn, uint64_t page, uint64_t *entriesp)
+{
+	struct vmpager_map *mp = rn->rn_map;
 	pte_t *ptep = &mp->mp_ptes[page];
-	uint64_t pte, old;
+	uint64_t pte;
 
 	for (;;) {
 		pte = atomic_load_explicit(ptep, memory_order_acquire);
@@ -205,21 +139,33 @@ page_unregister(struct vmpager_map *mp, uint64_t page)
 				   "to be registered",
 			    (unsigned long long)(mp->mp_base +
 				(page << PAGE_SHIFT)));
-		if (pte_busy(pte) || (pte & PTE_PINS) != 0)
+		if (pte_busy(pte) || (pte & PTE_PINS) != 0) {
+			*entriesp += run_release(rn);
 			pte_wait(ptep, pte);
-		else if (pte_claim(ptep, pte, PTE_BUSY_OUT))
-			break;
+		} else if (pte_claim(ptep, pte, PTE_BUSY_OUT))
+			return (pte);
 	}
-	if (pte_state(pte) == PTE_RESIDENT)
-		page_drop_resident(mp, page, pte);
-	else if (pte_state(pte) == PTE_SWAPPED)
+}
+
+/* Unregister one page, or leave it claimed at the end of the run. */
+static uint64_t
+page_unregister(struct run *rn, uint64_t page)
+{
+	struct vmpager_map *mp = rn->rn_map;
+	uint64_t entries = 0, pte = page_claim(rn, page, &entries);
+
+	if (pte_state(pte) == PTE_RESIDENT) {
+		if (rn->rn_count == CLUSTER_PAGES ||
+		    rn->rn_first + rn->rn_count != page)
+			entries += run_release(rn);
+		if (rn->rn_count == 0)
+			rn->rn_first = page;
+		rn->rn_pte[rn->rn_count++] = pte;
+		return (entries);
+	}
+	if (pte_state(pte) == PTE_SWAPPED)
 		swap_free(&mp->mp_pager->pg_swap, pte_number(pte));
-	/* Not pte_settle(), for the mark goes as well. */
-	old = atomic_exchange_explicit(
-	    ptep, pte_make(PTE_UNREGISTERED, 0), memory_order_release);
-	if ((old & PTE_WAIT) != 0)
-		futex_wake(pte_word(ptep), INT_MAX);
-	return ((old & PTE_FIRST) != 0);
+	return (entries + pte_clear(&mp->mp_ptes[page]));
 }
 
 /* The page after an unregistered part: if it belongs to the same range, it
@@ -243,11 +189,15 @@ static void
 map_drop(struct vmpager_map *mp, uint64_t first, uint64_t count)
 {
 	struct vmpager *pg = mp->mp_pager;
+	struct run rn;
 	uint64_t entries = 0;
 
+	rn.rn_map = mp;
+	rn.rn_first = rn.rn_count = 0;
 	map_begin(pg);
 	for (uint64_t page = first; page < first + count; page++)
-		entries += page_unregister(mp, page);
+		entries += page_unregister(&rn, page);
+	entries += run_release(&rn);
 	if (first + count < mp->mp_pages)
 		entries -= page_make_first(&mp->mp_ptes[first + count]);
 	(void)atomic_fetch_sub_explicit(
@@ -430,18 +380,19 @@ vmpager_map_create(struct vmpager *pg, vmem_addr_t base, vmem_size_t size,
 	mp->mp_pager = pg;
 	mp->mp_base = base;
 	mp->mp_pages = pages;
+	mp->mp_mmu = pg->pg_mode->md_mmu;
 	mp->mp_ptes = pager_mmap(map_bytes(pages), MAP_NORESERVE);
 	if (mp->mp_ptes == NULL) {
 		error = ENOMEM;
 		goto fail;
 	}
 	mp->mp_used = (atomic_uchar *)(mp->mp_ptes + pages);
-	error = pg->pg_mode->md_map_init(mp);
+	error = map_number(pg, mp);
 	if (error != 0)
 		goto fail;
-	error = map_number(pg, mp);
+	error = pg->pg_mode->md_map_init(mp);
 	if (error != 0) {
-		pg->pg_mode->md_map_fini(mp);
+		map_unnumber(pg, mp);
 		goto fail;
 	}
 	*mapp = mp;
@@ -508,7 +459,7 @@ void
 map_count_sum(const struct vmpager_map *mp, struct counts *c)
 {
 	memset(c, 0, sizeof(*c));
-	for (int shard = 0; shard < COUNT_SHARDS; shard++)
+	for (unsigned int shard = 0; shard < COUNT_SHARDS; shard++)
 		for (int kind = 0; kind < COUNT_KINDS; kind++)
 			c->c_count[kind] += atomic_load_explicit(
 			    &mp->mp_count[shard].cs_count[kind],

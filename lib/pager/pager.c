@@ -150,36 +150,6 @@ pager_populate(char *mem, size_t len)
 
 /* ---- counters -------------------------------------------------------------*/
 
-static _Atomic unsigned int shard_next;
-static __thread __attribute__((tls_model("initial-exec"))) unsigned int
-    shard_mine;		/* from 1; 0: not given yet */
-
-static unsigned int
-shard_give(void)
-{
-	unsigned int shard =
-	    1 + atomic_fetch_add_explicit(&shard_next, 1, memory_order_relaxed);
-
-	return (shard < COUNT_SHARDS ? shard : COUNT_SHARDS);
-}
-
-void
-count_add(struct vmpager_map *mp, enum count kind)
-{
-	_Atomic uint64_t *countp;
-
-	if (__builtin_expect(shard_mine == 0, 0))
-		shard_mine = shard_give();
-	countp = &mp->mp_count[shard_mine - 1].cs_count[kind];
-	if (__builtin_expect(shard_mine == COUNT_SHARDS, 0))
-		(void)atomic_fetch_add_explicit(
-		    countp, 1, memory_order_relaxed);
-	else	/* ours alone to write */
-		atomic_store_explicit(countp,
-		    atomic_load_explicit(countp, memory_order_relaxed) + 1,
-		    memory_order_relaxed);
-}
-
 /* What came less what went.  While threads count, a sum may have seen the one
  * and not the other: then it is at least not below 0. */
 static uint64_t
@@ -271,29 +241,16 @@ vmpager_map_stat(struct vmpager_map *mp, struct vmpager_stat *ps)
 
 /* ---- pagers ---------------------------------------------------------------*/
 
-static const struct mode *
-mode_find(enum vmpager_mode mode)
-{
-	switch (mode) {
-	case VMPAGER_SOFTWARE:
-		return (&mode_software);
-	case VMPAGER_UFFD:
-	case VMPAGER_UFFD_THREAD:
-	case VMPAGER_SIGSEGV:
-		break;
-	}
-	return (NULL);
-}
-
 int
 vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 {
-	const struct mode *mode = mode_find(config->pc_mode);
+	const struct mode *mode;
 	struct vmpager *pg;
 	int error;
 
-	if (mode == NULL)
-		return (ENOTSUP);
+	error = mode_find(config->pc_mode, &mode);
+	if (error != 0)
+		return (error);
 	if (config->pc_commit != VMPAGER_OVERCOMMIT &&
 	    config->pc_commit != VMPAGER_STRICT)
 		return (EINVAL);
@@ -301,13 +258,15 @@ vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 	if (pg == NULL)
 		return (ENOMEM);
 	pg->pg_mode = mode;
+	pg->pg_fd = pg->pg_stop_fd = -1;
 	atomic_init(&pg->pg_replace, &replace_clock);
 	lock_init(&pg->pg_lock, "pager", LOCK_PAGER);
 	error = swap_init(
 	    &pg->pg_swap, config->pc_swap, config->pc_swap_bytes);
 	if (error == 0)
-		error = frame_pool_init(&pg->pg_pool, config->pc_frames_bytes,
-		    pg->pg_swap.sw_slots != 0);
+		error = mode->md_init(pg, config->pc_frames_bytes);
+	if (error == 0 && mode->md_signal != 0)
+		error = trap_install(mode->md_signal);
 	if (error != 0) {
 		vmpager_destroy(pg);
 		return (error);
@@ -327,6 +286,7 @@ vmpager_destroy(struct vmpager *pg)
 		return;
 	for (uint32_t i = 1; i <= pg->pg_maps_high; i++)
 		vmpager_map_destroy(pg->pg_maps[i]);
+	pg->pg_mode->md_fini(pg);
 	frame_pool_fini(&pg->pg_pool);
 	swap_fini(&pg->pg_swap);
 	lock_fini(&pg->pg_lock);

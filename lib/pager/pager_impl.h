@@ -21,14 +21,19 @@
 #define PAGE_SHIFT 12
 #define CACHE_LINE 64
 
+/* Pages that are brought in, and evicted, together where that is cheaper; an
+ * aligned group of them is a cluster. */
+#define CLUSTER_PAGES 16u
+#define CLUSTER_BYTES (CLUSTER_PAGES << PAGE_SHIFT)
+
 static_assert(VMPAGER_PAGE == 1u << PAGE_SHIFT, "page size and shift");
 
 /* ---- page table entries (theory: pager.c §2) ------------------------------
  *
- *  63              32 31         18 17         7   6     5     4    3   2   0
- * +------------------+-------------+------------+-----+-----+-----+---+-------+
- * |  frame or slot   | generation  |    pins    |first|wait |dirty|ref| state |
- * +------------------+-------------+------------+-----+-----+-----+---+-------+
+ *  63              32 31       18  17   16        7   6     5     4    3   2   0
+ * +------------------+-----------+-----+----------+-----+-----+-----+---+-------+
+ * |  frame or slot   |generation |ahead|   pins   |first|wait |dirty|ref| state |
+ * +------------------+-----------+-----+----------+-----+-----+-----+---+-------+
  *
  * The number is a frame where the page is resident (or was, when eviction or
  * unregistration claimed it), a slot or NO_SLOT in the other states.  The
@@ -55,7 +60,8 @@ enum pte_state {
 #define PTE_WAIT ((uint64_t)1 << 5)	/* someone sleeps on it */
 #define PTE_FIRST ((uint64_t)1 << 6)	/* first page of a registered range */
 #define PTE_PIN ((uint64_t)1 << 7)	/* one pin */
-#define PTE_PINS ((uint64_t)0x7ff << 7)
+#define PTE_PINS ((uint64_t)0x3ff << 7)
+#define PTE_AHEAD ((uint64_t)1 << 17)	/* brought in, and not accessed yet */
 #define PTE_GEN_SHIFT 18
 #define PTE_GEN ((uint64_t)0x3fff << PTE_GEN_SHIFT)
 #define PTE_NUMBER_SHIFT 32
@@ -127,7 +133,7 @@ pte_with_state(uint64_t pte, enum pte_state state)
  * locked instruction; those that come later share the last.  Gauges are
  * differences of counters, so that a fault counts once.
  */
-#define COUNT_SHARDS 16
+#define COUNT_SHARDS 16u
 
 enum count {
 	COUNT_ZERO_READ,	/* zero fills for a read */
@@ -138,6 +144,14 @@ enum count {
 	COUNT_EVICT_DIRTY,	/* evicted by writing: writebacks */
 	COUNT_DROP_CLEAN,	/* unregistered while resident and clean */
 	COUNT_DROP_DIRTY,	/* and while dirty */
+	COUNT_ACCESS,		/* pages that accesses met */
+	COUNT_TRAP,		/* faults of the CPU */
+	COUNT_UPGRADE,		/* of them, first writes to a clean page */
+	COUNT_AHEAD,		/* pages brought in beside the one wanted */
+	COUNT_AHEAD_HIT,	/* of them, accessed later (as far as is seen) */
+	COUNT_AHEAD_WASTE,	/* of them, evicted before */
+	COUNT_REFAULT,		/* came back soon after eviction: replace.h */
+	COUNT_WAIT,		/* waits for a page that was busy */
 	COUNT_KINDS
 };
 
@@ -145,7 +159,8 @@ struct count_shard {
 	_Alignas(CACHE_LINE) _Atomic uint64_t cs_count[COUNT_KINDS];
 };
 
-static_assert(sizeof(struct count_shard) == CACHE_LINE, "one line a shard");
+static_assert(
+    sizeof(struct count_shard) == 2 * CACHE_LINE, "two lines a shard");
 
 /* A sum over the shards. */
 struct counts {
@@ -180,12 +195,15 @@ struct frame {
 #define FRAME_RESERVE 16u
 
 struct frame_pool {
-	char *fp_bytes;		/* [I] frame n is at n * VMPAGER_PAGE */
+	char *fp_bytes;		/* [I] frame n is at n * VMPAGER_PAGE; or
+				 * NULL: frames are a number only */
 	struct frame *fp_frames; /* [I] their descriptors */
 	uint32_t fp_bound;	/* [I] frames for resident pages */
 	uint32_t fp_reserve;	/* [I] and those for exchanges */
 	uint32_t fp_min;	/* [I] fewer free: evict, in batches, ... */
 	uint32_t fp_target;	/* [I] ... until this many are: 4/3 of it */
+	atomic_uchar *fp_staged; /* [a] uffd: 1: the frame has memory, at its
+				 * place in fp_bytes; by who holds it */
 	/* The free list and how many are on it, the reserve too, in lines of
 	 * their own.  The upper half of the head counts its changes. */
 	_Alignas(CACHE_LINE) _Atomic uint64_t fp_head; /* [a] tag | first */
@@ -202,6 +220,8 @@ struct stamp {
 	uint32_t st_gen;	/* [B] counts the writes to this slot */
 	uint32_t st_sum;	/* [B] CRC32C of the bytes, st_owner, st_gen */
 };
+
+#define SWAP_WORD_BITS 64u
 
 struct swap {
 	int sw_fd;		/* [I] -1: no swap */
@@ -224,6 +244,8 @@ struct vmpager_map {
 	vmem_addr_t mp_base;		/* [I] */
 	uint64_t mp_pages;		/* [I] */
 	uint32_t mp_index;		/* [I] in pg_maps, from 1 */
+	uint32_t mp_trap;		/* [I] in trap.c's table */
+	bool mp_mmu;			/* [I] pages are in the address space */
 	pte_t *mp_ptes;			/* [I] mp_pages of them; [a] */
 	atomic_uchar *mp_used;		/* [a] 1: the chunk has had entries, so
 					 * that walks skip what never was */
@@ -243,6 +265,8 @@ struct victim {
 	uint32_t vi_frame;
 	uint32_t vi_slot;	/* it has, or gets, or NO_SLOT: of zeros */
 	bool vi_fresh;		/* the slot was taken for this eviction */
+	bool vi_written;	/* it is in its slot */
+	const char *vi_bytes;	/* what to write: from md_revoke() */
 };
 
 /* One round of eviction: what is wanted, and what came of it. */
@@ -282,25 +306,74 @@ struct replace {
 };
 extern const struct replace replace_clock;
 
-/*
- * A fault mode: how a page's bytes get from its frame to whoever uses them.
- * md_enter makes the frame's bytes the page's; md_remove takes the page back,
- * so that its bytes are in the frame and nobody can change them.  Both are
- * called with the page claimed, and neither can fail: what the kernel may be
- * short of is waited for, or made sure of by md_map_init.
+/* ---- modes ----------------------------------------------------------------
+ *
+ * A fault mode: how a page's bytes get from the pager to whoever uses them.
+ * "Run" is a run of adjacent pages, at most CLUSTER_PAGES, all claimed by the
+ * caller.  In the modes of the MMU a page is present in the address space, and
+ * writable there only if it counts as dirty.
+ *
+ *	md_room		where the bytes of a run are to be put
+ *	md_enter	make them the pages': from `room`, or NULL: zeros.  Not
+ *			writable unless `write`.  0; ENOMEM: nothing is done
+ *	md_revoke	of victims that form a run: from now on nobody changes
+ *			them, and they can be read at vi_bytes.  0 or ENOMEM
+ *	md_drop		a run of those: take them away
+ *	md_restore	or give one back, writable
+ *	md_discard	take a run away without having looked at it
+ *	md_bytes	where a resident page is
+ *	md_upgrade	a resident page, and pinned, is dirty from now on: let
+ *			it be written to.  0 or ENOMEM
  */
+struct run {
+	struct vmpager_map *rn_map;
+	uint64_t rn_first;	/* page */
+	unsigned int rn_count;
+	uint32_t rn_frame[CLUSTER_PAGES];
+	uint64_t rn_pte[CLUSTER_PAGES];	/* as claimed */
+};
+
 struct mode {
 	const char *md_name;
+	bool md_mmu;		/* pages are in the address space */
+	bool md_clusters;	/* neighbours are worth evicting others for */
+	int md_signal;		/* how the CPU's faults get here, or 0 */
+	int (*md_probe)(const char **why);	/* 0 or ENOTSUP */
+	int (*md_init)(struct vmpager *pg, uint64_t frames);
+	void (*md_fini)(struct vmpager *pg);
 	int (*md_map_init)(struct vmpager_map *mp);	/* 0 or an errno */
 	void (*md_map_fini)(struct vmpager_map *mp);
-	void (*md_enter)(struct vmpager_map *mp, uint64_t page, uint32_t frame,
-	    bool write);
-	void (*md_remove)(
-	    struct vmpager_map *mp, uint64_t page, uint32_t frame);
+	char *(*md_room)(struct vmpager *pg, const struct run *rn, char *bounce);
+	int (*md_enter)(const struct run *rn, const char *room, bool write);
+	int (*md_revoke)(struct vmpager *pg, struct victim *vi, unsigned int n);
+	void (*md_drop)(struct vmpager *pg, struct victim *vi, unsigned int n);
+	void (*md_restore)(struct vmpager *pg, struct victim *vi);
+	void (*md_discard)(
+	    struct vmpager_map *mp, uint64_t page, unsigned int n);
 	void *(*md_bytes)(
 	    struct vmpager_map *mp, uint64_t page, uint32_t frame);
+	int (*md_upgrade)(struct vmpager_map *mp, uint64_t page);
 };
 extern const struct mode mode_software;
+extern const struct mode mode_uffd;
+extern const struct mode mode_uffd_thread;
+extern const struct mode mode_sigsegv;
+
+/* support.c: 0, ENOTSUP (probed once) or EINVAL. */
+int mode_find(enum vmpager_mode mode, const struct mode **modep);
+
+/*
+ * Wired memory that bytes pass through on their way between swap and pages of
+ * the MMU: a cluster's worth for each fault under way.  More faults than
+ * BOUNCES wait for one another.
+ */
+#define BOUNCES 16u
+
+struct bounce {
+	char *bn_bytes;			/* [I] CLUSTER_BYTES each */
+	const char *bn_zeros;		/* [I] CLUSTER_BYTES of them */
+	_Atomic uint32_t bn_taken;	/* [a] a bit each */
+};
 
 /* ---- the pager ------------------------------------------------------------*/
 
@@ -309,6 +382,14 @@ struct vmpager {
 	_Atomic(const struct replace *) pg_replace; /* [a] set under [L] */
 	struct frame_pool pg_pool;
 	struct swap pg_swap;
+	struct bounce pg_bounce;	/* modes of the MMU */
+	int pg_fd;		/* [I] uffd; or /proc/self/mem; or -1 */
+	int pg_stop_fd;		/* [I] uffd-thread: ends vmpager_serve() */
+	bool pg_move;		/* [I] uffd: UFFDIO_MOVE is there */
+	_Atomic uint32_t pg_servers;	/* [a] threads in vmpager_serve() */
+	_Atomic uint32_t pg_faulter;	/* [a] who faulted last, and ... */
+	_Atomic uint32_t pg_crowd;	/* [a] ... for how many faults more that
+					 * counts as several: fault_alone() */
 	uint64_t pg_capacity;	/* [I] frames + slots: strict's limit */
 	_Atomic uint64_t pg_commit; /* [a] registered pages * 2 + (strict) */
 	_Atomic uint64_t pg_entries; /* [a] registered ranges */
@@ -336,9 +417,25 @@ void pager_munmap(void *mem, size_t len);	/* NULL is ignored */
 /* Make the kernel provide the memory of a range now, zero; ENOMEM. */
 int pager_populate(char *mem, size_t len);
 void count_add(struct vmpager_map *mp, enum count kind);
+void count_many(struct vmpager_map *mp, enum count kind, uint64_t n);
+
+/* The number of this thread, from 1; all from COUNT_SHARDS on have that. */
+unsigned int count_me(void);
 
 /* map.c */
-uint64_t map_owner(const struct vmpager_map *mp, uint64_t page);
+static inline uint64_t
+map_owner(const struct vmpager_map *mp, uint64_t page)
+{
+	return ((uint64_t)mp->mp_index << OWNER_MAP_SHIFT | page);
+}
+
+/* Where a page is, in the modes of the MMU. */
+static inline char *
+map_address(const struct vmpager_map *mp, uint64_t page)
+{
+	return ((char *)(uintptr_t)(mp->mp_base + (page << PAGE_SHIFT)));
+}
+
 /* The pages [*firstp, *firstp + *countp) that [addr, addr + len) meets; EFAULT
  * if it isn't inside the map.  len is not 0. */
 int map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
@@ -348,17 +445,25 @@ bool map_registered(struct vmpager_map *mp, uint64_t first, uint64_t count);
 bool map_chunk_used(const struct vmpager_map *mp, uint64_t page);
 uint64_t map_chunk_end(const struct vmpager_map *mp, uint64_t page);
 void map_count_sum(const struct vmpager_map *mp, struct counts *c);
+
+/* pte.c */
 /* Claim: from exactly `pte` to `state`.  The claimant alone may change it. */
 bool pte_claim(pte_t *ptep, uint64_t pte, enum pte_state state);
 /* End a claim: leave `pte` (its shared bits are kept), and wake who waits. */
 void pte_settle(pte_t *ptep, uint64_t pte);
+/* End a claim by unregistering; returns whether it was the first of a range. */
+bool pte_clear(pte_t *ptep);
 /* Wait until the entry is no longer as `pte`: that is BUSY, or pinned. */
 void pte_wait(pte_t *ptep, uint64_t pte);
 /* Take back a pin. */
 void pte_unpin(pte_t *ptep);
 
 /* frame.c */
-int frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve);
+/* Frames have memory; or addresses for it, which the mode gives and takes; or
+ * are numbers only. */
+enum frame_memory { FRAME_POPULATED, FRAME_STAGED, FRAME_NUMBERS };
+int frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve,
+    enum frame_memory memory);
 void frame_pool_fini(struct frame_pool *fp);
 /* Take a frame, leaving at least `keep` (count the reserve in); NO_FRAME. */
 uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
@@ -391,6 +496,11 @@ void swap_fini(struct swap *sw);
 uint32_t swap_alloc(struct swap *sw);	/* NO_SLOT: full */
 void swap_free(struct swap *sw, uint32_t slot);
 bool swap_taken(struct swap *sw, uint32_t slot);
+static inline size_t
+swap_words(uint32_t slots)
+{
+	return (((size_t)slots + SWAP_WORD_BITS - 1) / SWAP_WORD_BITS);
+}
 /* Write a page to its slot, stamped as the owner's; 0 or EIO.  `ahead` is the
  * page that the next call will write, or NULL. */
 int swap_write(struct swap *sw, uint32_t slot, uint64_t owner,
@@ -413,6 +523,26 @@ void evict_frames(struct vmpager *pg, struct evict *ev);
  * be told because something moves: then it is worth waiting for. */
 bool evict_hopeless(struct vmpager *pg);
 
-/* fault.c: see there. */
+/* fault.c */
+/* Has no other thread faulted of late?  Then unmapping a page costs no
+ * interruption of another CPU. */
+bool fault_alone(struct vmpager *pg);
+/* A fault of the CPU at an address of the map; an errno of vmpager.h. */
+int fault_trap(struct vmpager_map *mp, vmem_addr_t addr, bool write);
+
+/* bounce.c */
+int bounce_init(struct bounce *bn);
+void bounce_fini(struct bounce *bn);
+char *bounce_get(struct bounce *bn);
+void bounce_put(struct bounce *bn, char *bytes);
+
+/* trap.c */
+/* The map that has the address, or NULL. */
+struct vmpager_map *trap_find(uint64_t addr);
+/* Have faults of the map's addresses served; ENOMEM: too many maps. */
+int trap_add(struct vmpager_map *mp);
+void trap_remove(struct vmpager_map *mp);
+/* Install the handler of a signal, unless it is; 0 or an errno. */
+int trap_install(int signal);
 
 #endif /* PAGER_IMPL_H */

@@ -35,12 +35,14 @@ clock_select(struct vmpager *pg, struct evict *ev) REQUIRES(pg->pg_lock)
 {
 	uint32_t total = frame_total(&pg->pg_pool);
 	uint64_t steps = 0, limit = total, reach = CLOCK_REACH * ev->ev_want;
+	bool found = false;
 
 	while (ev->ev_count < ev->ev_want && steps < limit) {
 		switch (evict_claim(pg, clock_advance(pg, total), ev)) {
 		case EVICT_TAKEN:
-			if (ev->ev_count == 1 && limit - steps > reach)
+			if (!found && limit - steps > reach)
 				limit = steps + reach;
+			found = true;
 			break;
 		case EVICT_SPARED:
 			pg->pg_reactivated++;

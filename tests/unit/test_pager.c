@@ -726,7 +726,7 @@ test_create_refusals(void **state)
 	assert_int_equal(vmpager_create(&config, &pager), EINVAL);
 	config.pc_frames_bytes = 4 * PAGE;
 	config.pc_mode = (enum vmpager_mode)17;
-	assert_int_equal(vmpager_create(&config, &pager), ENOTSUP);
+	assert_int_equal(vmpager_create(&config, &pager), EINVAL);
 	config.pc_mode = VMPAGER_SOFTWARE;
 	config.pc_commit = (enum vmpager_commit)2;
 	assert_int_equal(vmpager_create(&config, &pager), EINVAL);

@@ -290,8 +290,8 @@ test_strict_no_swap(void **state)
 	run(7, NO_SWAP, VMPAGER_STRICT, seed_of("strict, no swap", 7));
 }
 
-int
-main(void)
+static int
+group(const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plenty_of_swap),
@@ -303,5 +303,11 @@ main(void)
 		cmocka_unit_test(test_strict_no_swap),
 	};
 
-	return (cmocka_run_group_tests(tests, NULL, NULL));
+	return (cmocka_run_group_tests_name(name, tests, NULL, NULL));
+}
+
+int
+main(void)
+{
+	return (fixture_each_mode(group));
 }

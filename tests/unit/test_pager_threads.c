@@ -420,13 +420,15 @@ static void
 test_maps_come_and_go(void **state)
 {
 	(void)state;
+	fixture_room = (THREADS + 1) * 1000;
 	fx = fixture_open(16, 256, VMPAGER_OVERCOMMIT, NULL, 16);
+	fixture_room = 0;
 	run(come_and_go, THREADS);
 	fixture_close(&fx);
 }
 
-int
-main(void)
+static int
+group(const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thrashing_four_times_the_frames),
@@ -439,6 +441,12 @@ main(void)
 		cmocka_unit_test(test_maps_come_and_go),
 	};
 
+	return (cmocka_run_group_tests_name(name, tests, NULL, NULL));
+}
+
+int
+main(void)
+{
 	printf("seed %u\n", SEED);
-	return (cmocka_run_group_tests(tests, NULL, NULL));
+	return (fixture_each_mode(group));
 }

@@ -1,0 +1,54 @@
+/*
+ * hot.c - the fault path, all of it, in one translation unit that can't
+ * allocate.
+ *
+ * A fault may be what stands between the program and memory, so handling it
+ * must not need any: not malloc's, nor the kernel's, nor addresses of an arena.
+ * Below this line their names don't compile.  All that a fault needs was there
+ * when its range was registered: entries of the page table with the map, frames
+ * and slots with the pager.  In debug builds the doors of malloc's kin here
+ * (pager_mmap(), the arenas' entries) assert besides that no fault is under
+ * way: util/nofault.h.
+ *
+ * The compiler sees it whole, too, which a hit of some nanoseconds needs.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "pager/pager_impl.h"
+#include "pager/uapi.h"
+#include "pager/sigsegv.h"
+#include "pager/uffd.h"
+#include "util/clock.h"
+#include "util/crc32c.h"
+#include "util/futex.h"
+
+#pragma GCC poison malloc calloc realloc reallocarray free aligned_alloc
+#pragma GCC poison posix_memalign strdup mmap munmap mremap brk sbrk
+#pragma GCC poison pager_mmap pager_munmap pager_populate
+#pragma GCC poison vmem_create vmem_alloc vmem_free vmem_xalloc vmem_xfree
+#pragma GCC poison vmem_alloc_until vmem_xalloc_addr vmem_submit vmem_xfree_part
+
+#include "pager/count.c"
+#include "pager/pte.c"
+#include "pager/frame.c"
+#include "pager/swap.c"
+#include "pager/bounce.c"
+#include "pager/mode_software.c"
+#include "pager/mode_uffd.c"
+#include "pager/mode_sigsegv.c"
+#include "pager/evict.c"
+#include "pager/replace.c"
+#include "pager/fault.c"
+#include "pager/trap.c"
