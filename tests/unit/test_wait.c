@@ -715,7 +715,84 @@ test_pit_17_thousand_sleepers_threads(void **state)
 	vmem_stat(vm, &vs);
 	assert_int_equal(vs.vs_allocs, SLEEPERS * TURNS);
 	assert_true(vs.vs_waits <= SLEEPERS * TURNS);
+	/* Two searches to a turn, as a rule; a herd would make hundreds. */
+	assert_true(vs.vs_lookups < 10 * SLEEPERS * TURNS);
 	finish(vm);
+}
+
+/* A thousand in four arenas that import from one: what any of them frees goes
+ * back there, and on to whoever waits; sizes differ, some have caches, some
+ * give up at a deadline.  Lost wake-ups would leave somebody asleep for ever. */
+#define FAMILY 4
+
+struct family {
+	vmem_t *child[FAMILY];
+	unsigned int id;
+};
+
+static void *
+family_sleeper(void *arg)
+{
+	struct family *fy = arg;
+	vmem_t *vm = fy->child[fy->id % FAMILY];
+	vmem_size_t size = (1 + fy->id / FAMILY % 3) * PAGE;
+	struct timespec ts;
+	vmem_addr_t a;
+	uint64_t when;
+	int error;
+
+	for (int i = 0; i < TURNS; i++) {
+		when = clock_ns() + 1000000u * (1 + fy->id % 7);
+		ts.tv_sec = (time_t)(when / 1000000000u);
+		ts.tv_nsec = (long)(when % 1000000000u);
+		error = fy->id % 5 == 0 ?
+		    vmem_alloc_until(vm, size, VM_SLEEP, &ts, &a) :
+		    vmem_alloc(vm, size, VM_SLEEP, &a);
+		if (error != 0 && (error != ETIMEDOUT || fy->id % 5 != 0))
+			abort();
+		if (error == 0) {
+			(void)sched_yield();
+			vmem_free(vm, a, size);
+		}
+		atomic_fetch_add(&turns_done, 1);
+	}
+	return (NULL);
+}
+
+static void
+test_pit_16_thousand_sleepers_in_a_family_threads(void **state)
+{
+	static pthread_t threads[SLEEPERS];
+	static struct family fy[SLEEPERS];
+	vmem_t *root = vmem_create("root", 0, 8 * PAGE, PAGE, NULL, NULL, NULL,
+	    0, VM_SLEEP);
+	pthread_attr_t attr;
+
+	(void)state;
+	atomic_store(&turns_done, 0);
+	assert_non_null(root);
+	for (unsigned int i = 0; i < FAMILY; i++) {
+		fy[0].child[i] = vmem_create("child", 0, 0, PAGE,
+		    vmem_alloc_import, vmem_free_release, root,
+		    i % 2 == 0 ? 0 : 2 * PAGE, VM_SLEEP);
+		assert_non_null(fy[0].child[i]);
+	}
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstacksize(&attr, 256 * 1024), 0);
+	for (unsigned int i = 0; i < SLEEPERS; i++) {
+		fy[i] = fy[0];
+		fy[i].id = i;
+		assert_int_equal(pthread_create(&threads[i], &attr,
+		    family_sleeper, &fy[i]), 0);
+	}
+	for (int i = 0; i < SLEEPERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	(void)pthread_attr_destroy(&attr);
+	assert_int_equal(atomic_load(&turns_done), SLEEPERS * TURNS);
+	for (unsigned int i = 0; i < FAMILY; i++)
+		finish(fy[0].child[i]);
+	assert_int_equal(vmem_size(root, VMEM_ALLOC), 0);
+	finish(root);
 }
 
 /* ---- deadlines that race with grants -------------------------------------- */
@@ -805,6 +882,8 @@ main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_odd_deadlines),
 		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
+		cmocka_unit_test(
+		    test_pit_16_thousand_sleepers_in_a_family_threads),
 		cmocka_unit_test(test_deadlines_race_with_grants_threads),
 	};
 
