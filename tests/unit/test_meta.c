@@ -18,103 +18,10 @@
 
 #include <cmocka.h>
 
-#include <errno.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <vmem.h>
-
-/* In a child, where cmocka's assertions would go on with the next test. */
-#define CHECK(cond)                                                          \
-	do {                                                                 \
-		if (!(cond)) {                                               \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,   \
-			    #cond);                                          \
-			_exit(1);                                            \
-		}                                                            \
-	} while (0)
-
-#define MIB (UINT64_C(1) << 20)
-#define PAGE 4096u
-
-struct machine {
-	uint64_t base, size;
-	uint64_t committed, limit;
-	vmem_t *root, *meta;
-};
-
-static int
-commit(void *arg, vmem_addr_t addr, vmem_size_t size)
-{
-	struct machine *mc = arg;
-
-	CHECK(addr >= mc->base && addr + size <= mc->base + mc->size);
-	if (mc->committed + size > mc->limit)
-		return (ENOMEM);
-	mc->committed += size;
-	return (0);
-}
+#include "machine.h"
 
 static void
-decommit(void *arg, vmem_addr_t addr, vmem_size_t size)
-{
-	struct machine *mc = arg;
-
-	CHECK(mc->committed >= size);
-	mc->committed -= size;
-	(void)madvise((void *)(uintptr_t)addr, size, MADV_DONTNEED);
-}
-
-static void
-machine_start(struct machine *mc, uint64_t limit)
-{
-	vmem_addr_t at;
-	void *base;
-
-	*mc = (struct machine) { .size = 1024 * MIB, .limit = limit };
-	base = mmap(NULL, mc->size, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	CHECK(base != MAP_FAILED);
-	mc->base = (uintptr_t)base;
-	mc->root = vmem_create("root", mc->base, mc->size, PAGE, NULL, NULL,
-	    NULL, 0, VM_NOSLEEP | VM_BOOTSTRAP);
-	CHECK(NULL != mc->root);
-	CHECK(vmem_xalloc(mc->root, 256 * MIB, 2 * MIB, 0, 0, 0,
-		  VMEM_ADDR_MAX, VM_NOSLEEP, &at) == 0);
-	/* Its first span is no room for the table to grow into. */
-	mc->meta = vmem_create("meta", at, 2 * MIB, PAGE, NULL, NULL, NULL, 0,
-	    VM_NOSLEEP | VM_BOOTSTRAP);
-	CHECK(NULL != mc->meta);
-	CHECK(vmem_add(mc->meta, at + 4 * MIB, 252 * MIB, VM_NOSLEEP) == 0);
-	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == 0);
-	CHECK(vmem_set_meta(mc->meta, commit, decommit, mc) == EBUSY);
-}
-
-static void
-machine_check(const struct machine *mc)
-{
-	CHECK(vmem_check(mc->root) == 0);
-	CHECK(vmem_check(mc->meta) == 0);
-}
-
-/* A process of its own, which ends with 1 if a CHECK fails. */
-static void
-in_child(void (*fn)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		fn();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
-static void
-grow_and_shrink(void)
+grow_and_shrink(void *arg)
 {
 	enum { MANY = 300000 };
 	vmem_addr_t *a = malloc(MANY * sizeof(*a));
@@ -123,6 +30,7 @@ grow_and_shrink(void)
 	uint64_t grown;
 	vmem_t *vm;
 
+	(void)arg;
 	machine_start(&mc, 1024 * MIB);
 	vm = vmem_create("many", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
 	    0, VM_NOSLEEP);
@@ -149,13 +57,13 @@ static void
 test_grow_and_shrink(void **state)
 {
 	(void)state;
-	in_child(grow_and_shrink);
+	assert_int_equal(in_child(grow_and_shrink, NULL), 0);
 }
 
 /* With memory for a few blocks only: refused when it ends, and all is well
  * once something is freed; frees never fail. */
 static void
-run_out(void)
+run_out(void *arg)
 {
 	enum { MANY = 200000 };
 	vmem_addr_t *a = malloc(MANY * sizeof(*a)), at, hole;
@@ -163,6 +71,7 @@ run_out(void)
 	struct machine mc;
 	vmem_t *vm;
 
+	(void)arg;
 	machine_start(&mc, 2 * MIB);
 	vm = vmem_create("short", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
 	    0, VM_NOSLEEP);
@@ -201,19 +110,20 @@ static void
 test_run_out(void **state)
 {
 	(void)state;
-	in_child(run_out);
+	assert_int_equal(in_child(run_out, NULL), 0);
 }
 
 /* The meta arena's own hash table outgrows its first page: its successor comes
  * from the meta arena too. */
 static void
-grow_own_table(void)
+grow_own_table(void *arg)
 {
 	enum { MANY = 2000 };
 	static vmem_t *vm[MANY];
 	struct vmem_stat vs;
 	struct machine mc;
 
+	(void)arg;
 	machine_start(&mc, 1024 * MIB);
 	for (unsigned int i = 0; i < MANY; i++) {
 		vm[i] = vmem_create("one", 0, PAGE, PAGE, NULL, NULL, NULL, 0,
@@ -232,7 +142,7 @@ static void
 test_grow_own_table(void **state)
 {
 	(void)state;
-	in_child(grow_own_table);
+	assert_int_equal(in_child(grow_own_table, NULL), 0);
 }
 
 int
