@@ -34,6 +34,7 @@ enum lock_rank {
 	LOCK_REGISTRY = 10,	/* daemon: arenas and allocations by owner */
 	LOCK_ARENA_LIST = 20,	/* lib/arena: the tree of arenas */
 	LOCK_KMEM = 25,		/* lib/kmem: a cache, or the direct map */
+	LOCK_MODEL = 27,	/* lib/models: a map */
 	LOCK_TAG_POOL = 30,	/* lib/arena: refilling boundary tags */
 	LOCK_QCACHE_CPU = 40,	/* lib/qcache: one CPU's magazines */
 	LOCK_QCACHE_DEPOT = 50,	/* lib/qcache: a depot */
