@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/cmd.h"
+#include "client/compare.h"
 #include "client/help.h"
 #include "client/output.h"
 #include "client/replay.h"
@@ -128,7 +129,7 @@ OWN(own_shell, "shell", "interactive command line", command_no_params, NULL,
     NULL, NULL);
 OWN(own_soak, "soak", "run a soak job", command_no_params, NULL, NULL, NULL);
 OWN(own_compare, "compare", "compare designs on a trace or job",
-    command_no_params, NULL, NULL, NULL);
+    compare_params, NULL, compare_help, cmd_compare);
 OWN(own_merge, "merge", "add up the shards of a soak job", command_no_params,
     NULL, NULL, NULL);
 OWN(own_report, "report", "make a page of a soak's results", command_no_params,
