@@ -757,7 +757,8 @@ test_limit(void **state)
 struct reclaim {
 	vmem_addr_t held;
 	unsigned int calls;
-	vmem_size_t wanted;
+	vmem_size_t wanted, align;
+	vmem_addr_t minaddr, maxaddr;
 };
 
 static void
@@ -766,12 +767,12 @@ reclaim_fn(void *arg, vmem_t *vm, vmem_size_t wanted, vmem_size_t align,
 {
 	struct reclaim *rc = arg;
 
-	(void)align;
-	(void)minaddr;
-	(void)maxaddr;
 	if (rc->calls++ == 0)
 		vmem_free(vm, rc->held, 64 * PAGE);
 	rc->wanted = wanted;
+	rc->align = align;
+	rc->minaddr = minaddr;
+	rc->maxaddr = maxaddr;
 }
 
 /* A source that gives all it has. */
@@ -853,6 +854,22 @@ test_reclaim(void **state)
 	assert_int_equal(vmem_alloc(vm, PAGE + 1, VM_NOSLEEP, &a), 0);
 	assert_int_equal(rc.calls, 1);
 	assert_int_equal(rc.wanted, 2 * PAGE);
+	assert_int_equal(rc.minaddr, VMEM_ADDR_MIN);
+	assert_true(rc.maxaddr == VMEM_ADDR_MAX);
+	/* It is told what is wanted, and where; and that before sleeping, too. */
+	assert_int_equal(vmem_xalloc(vm, 50 * PAGE, 16 * PAGE, 0, 0, PAGE,
+	    60 * PAGE, VM_NOSLEEP, &a), ENOMEM);
+	assert_int_equal(rc.calls, 2);
+	assert_int_equal(rc.wanted, 50 * PAGE);
+	assert_int_equal(rc.align, 16 * PAGE);
+	assert_int_equal(rc.minaddr, PAGE);
+	assert_int_equal(rc.maxaddr, 60 * PAGE);
+	assert_int_equal(vmem_alloc_until(vm, 63 * PAGE, VM_SLEEP,
+	    &(struct timespec) { 0, 0 }, &a), ETIMEDOUT);
+	assert_true(rc.calls > 2);
+	assert_int_equal(rc.wanted, 63 * PAGE);
+	vmem_set_reclaim(vm, NULL, NULL);
+	assert_int_equal(vmem_alloc(vm, 64 * PAGE, VM_NOSLEEP, &a), ENOMEM);
 	finish(vm);
 }
 
