@@ -153,7 +153,7 @@ static const struct job_builtin builtins[] = {
 "\n"
 "[sleepers]\n"
 "workers = 6\n"
-"sizes = uniform:4K-128K\n"
+"sizes = uniform:4K-64K\n"
 "live = 64\n"
 "touch = 0\n"
 "sleep_ms = 2000\n"

@@ -26,7 +26,7 @@
 #define JOB_NAME_MAX 32		/* of a group, with its NUL */
 #define JOB_TEXT_MAX (48u * 1024)	/* of a whole job: it fits in a request */
 #define JOB_GROUPS_MAX 32
-#define JOB_WORKERS_MAX 256	/* of all groups */
+#define JOB_WORKERS_MAX 250	/* of all groups */
 #define JOB_LIVE_MAX 16777216	/* of one worker */
 #define JOB_THRESHOLDS_MAX 64
 #define JOB_FITS 5		/* in the order of PROTO_FITS */
@@ -181,6 +181,10 @@ void job_hash(const struct job *job, char hash[17]);
 
 /* Workers, of one place or (where < 0) of both. */
 unsigned int job_workers(const struct job *job, int where);
+
+/* Does the same seed give the same addresses each time?  One worker alone, by
+ * operations, in an arena of its own without caches, which differ by CPU. */
+bool job_repeats(const struct job *job);
 
 /* Built-in jobs, in the order of the list: name and text; NULL: no more. */
 struct job_builtin {

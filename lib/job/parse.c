@@ -286,6 +286,9 @@ check_group(struct parser *pa, struct job_group *jg)
 	if (jg->jg_where == JOB_DAEMON && jg->jg_kill > 0)
 		return (fail(pa, EINVAL, "[%s] kill goes with where = client",
 		    jg->jg_name));
+	if (jg->jg_kill > 0 && jg->jg_arenas > 0)
+		return (fail(pa, EINVAL, "[%s] kill doesn't go with arenas: one"
+		    " whose maker is killed would stay", jg->jg_name));
 	return (check_freer(pa, jg));
 }
 
@@ -414,4 +417,13 @@ job_workers(const struct job *job, int where)
 		    (unsigned int)where)
 			n += job->jo_groups[i].jg_workers;
 	return ((unsigned int)n);
+}
+
+bool
+job_repeats(const struct job *job)
+{
+	return (job_workers(job, -1) == 1 && job->jo_ops != 0 &&
+	    job->jo_arena_size != 0 && job->jo_arena_qcache_max == 0 &&
+	    (job->jo_arena_source[0] == '\0' || job->jo_arena_pageable) &&
+	    job->jo_groups[0].jg_kill <= 0);
 }

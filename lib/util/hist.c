@@ -101,6 +101,27 @@ hist_merge(struct hist *to, const struct hist *from)
 }
 
 void
+hist_subtract(struct hist *to, const struct hist *from)
+{
+	uint64_t low, high, min = to->hi_min, max = to->hi_max;
+
+	to->hi_count = 0;
+	to->hi_min = UINT64_MAX;
+	to->hi_max = 0;
+	for (unsigned int i = 0; i < HIST_BUCKETS; i++) {
+		to->hi_buckets[i] -= from->hi_buckets[i];
+		if (to->hi_buckets[i] == 0)
+			continue;
+		to->hi_count += to->hi_buckets[i];
+		hist_bounds(i, &low, &high);
+		if (to->hi_min == UINT64_MAX)
+			to->hi_min = low < min ? min : low;
+		to->hi_max = high > max ? max : high;
+	}
+	to->hi_sum -= from->hi_sum;
+}
+
+void
 hist_copy(struct hist *to, const struct hist *from)
 {
 	hist_init(to);

@@ -46,6 +46,10 @@ void hist_record(struct hist *hi, uint64_t value);
 /* Add what `from` holds to `to`, exactly. */
 void hist_merge(struct hist *to, const struct hist *from);
 
+/* Take away what `from` holds, which was part of `to`: what came since.  Its
+ * min and max are then those of the buckets that are left. */
+void hist_subtract(struct hist *to, const struct hist *from);
+
 /* A snapshot of a histogram that another thread may be writing. */
 void hist_copy(struct hist *to, const struct hist *from);
 

@@ -120,7 +120,7 @@ static const struct {
 	{ "[a]\nfree_by = b\n", "no group \"b\"" },
 	{ "[a]\nfree_by = b\n[b]\nwhere = daemon\n", "of one place" },
 	{ "[a]\nfree_by = b\nkill = 1/s\n[b]\n", "doesn't go with kill" },
-	{ "[a]\nworkers = 200\n[b]\nworkers = 200\n", "more than 256" },
+	{ "[a]\nworkers = 200\n[b]\nworkers = 200\n", "more than 250" },
 	{ "[a b]\nworkers = 2\n", "a group's name" },
 	{ "[a]\nworkers\n", "test:2: expected [SECTION] or KEY = VALUE" },
 	{ "[global]\nduration = 10\n[a]\n", "expected a time" },
