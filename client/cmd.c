@@ -13,6 +13,7 @@
 
 #include "client/help.h"
 #include "client/output.h"
+#include "client/soak.h"
 
 /* ---- what isn't in the table -------------------------------------------- */
 
@@ -60,6 +61,10 @@ static const struct {
 	    "What it allocates is kept when vmemctl ends, unless --no-keep.\n\n"
 	    "  vmemctl fragment --pattern comb --target 0.7 --tag f\n"
 	    "  vmemctl free --tag f\n" },
+	{ "soak.start", cmd_soak_start, command_no_params,
+	    "The job is named as for `soak`; only its daemon groups are run.\n"
+	    "It goes on when vmemctl ends, unless --no-keep.\n\n"
+	    "  vmemctl soak start churn\n" },
 	{ "arena.create", cmd_method, command_no_params,
 	    "  vmemctl arena create ids --base 1 --size 1M --quantum 1\n" },
 };

@@ -97,6 +97,18 @@ map_add(struct map *mp, uint64_t addr, uint64_t size, enum map_kind kind,
 	}
 }
 
+enum map_shade
+map_shade_of(double share)
+{
+	if (share > 0.999)
+		return (MAP_FULL);
+	if (share > 2.0 / 3)
+		return (MAP_DENSE);
+	if (share > 1.0 / 3)
+		return (MAP_HALF);
+	return (share > 0 ? MAP_SPARSE : MAP_FREE);
+}
+
 /* What caches hold is free to nobody else, but in nobody's use either: a cell
  * is as full as its allocations make it. */
 enum map_shade
@@ -104,17 +116,13 @@ map_shade(const struct map *mp, unsigned int row, unsigned int column)
 {
 	size_t cell = (size_t)row * mp->mp_columns + column;
 	double there = mp->mp_there[cell], cached = mp->mp_cached[cell];
-	double used = mp->mp_used[cell] - cached, share;
+	double used = mp->mp_used[cell] - cached;
 
 	if (there < 0.5)
 		return (MAP_NOTHING);
 	if (used < 0.5)
 		return (cached < 0.5 ? MAP_FREE : MAP_CACHED);
-	share = used / there;
-	if (share > 0.999)
-		return (MAP_FULL);
-	return (share <= 1.0 / 3 ? MAP_SPARSE :
-	    share <= 2.0 / 3 ? MAP_HALF : MAP_DENSE);
+	return (map_shade_of(used / there));
 }
 
 uint64_t

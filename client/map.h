@@ -61,6 +61,9 @@ enum map_shade {
 enum map_shade map_shade(
     const struct map *mp, unsigned int row, unsigned int column);
 extern const char *const map_shade_names[MAP_SHADES];
+const char *map_glyph(enum map_shade shade, bool utf8);
+/* Of a share in use, 0 to 1. */
+enum map_shade map_shade_of(double share);
 
 uint64_t map_row_address(const struct map *mp, unsigned int row);
 

@@ -25,8 +25,8 @@ static const struct style styles[MAP_SHADES] = {
 };
 static const char reset[] = "\033[0m";
 
-static const char *
-glyph(enum map_shade shade, bool utf8)
+const char *
+map_glyph(enum map_shade shade, bool utf8)
 {
 	return (utf8 ? styles[shade].utf8 : styles[shade].ascii);
 }
@@ -42,7 +42,7 @@ draw_row(
 		shade = map_shade(mp, row, column);
 		if (color && shade != before)
 			(void)fprintf(f, "%s%s", reset, styles[shade].color);
-		(void)fputs(glyph(shade, utf8), f);
+		(void)fputs(map_glyph(shade, utf8), f);
 		before = shade;
 	}
 	(void)fprintf(f, "%s\n", color ? reset : "");
@@ -54,7 +54,7 @@ draw_legend(FILE *f, bool color, bool utf8)
 	for (int shade = MAP_FREE; shade < MAP_SHADES; shade++)
 		(void)fprintf(f, "%s%s%s %s%s",
 		    color ? styles[shade].color : "",
-		    glyph((enum map_shade)shade, utf8), color ? reset : "",
+		    map_glyph((enum map_shade)shade, utf8), color ? reset : "",
 		    map_shade_names[shade],
 		    shade + 1 < MAP_SHADES ? "  " : "\n");
 }

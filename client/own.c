@@ -12,6 +12,7 @@
 #include "client/output.h"
 #include "client/replay.h"
 #include "client/run.h"
+#include "client/soak.h"
 
 static const struct proto_param call_params[] = {
 	{ "method", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
@@ -127,13 +128,15 @@ OWN(own_monitor, "monitor", "watch events", command_no_params, NULL, NULL,
 OWN(own_top, "top", "live view", command_no_params, NULL, NULL, NULL);
 OWN(own_shell, "shell", "interactive command line", command_no_params, NULL,
     NULL, NULL);
-OWN(own_soak, "soak", "run a soak job", command_no_params, NULL, NULL, NULL);
+OWN(own_soak, "soak", "run a soak job, and judge it", soak_params, NULL,
+    soak_help, cmd_soak);
 OWN(own_compare, "compare", "compare designs on a trace or job",
     compare_params, NULL, compare_help, cmd_compare);
 OWN(own_merge, "merge", "add up the shards of a soak job", command_no_params,
     NULL, NULL, NULL);
-OWN(own_report, "report", "make a page of a soak's results", command_no_params,
-    NULL, NULL, NULL);
+OWN(own_report, "report", "make a page of a soak's results", report_params,
+    NULL, "  vmemctl soak smoke --out run1\n  vmemctl report run1\n",
+    cmd_report);
 
 const struct command *const command_own[] = {
 	&own_call, &own_run, &own_replay, &own_help, &own_completion,

@@ -42,7 +42,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/scan.h"
+#include "client/range.h"
 #include "proto/errors.h"
 #include "util/clock.h"
 
@@ -274,34 +274,15 @@ count_live(struct replay *rp, uint64_t size)
 		;
 }
 
-/* "0x…", or an integer. */
-static bool
-parse_u64(const struct span *sp, uint64_t *valuep)
-{
-	const char *p = sp->sp_start;
-
-	if (p == NULL)
-		return (false);
-	if (*p == '"')
-		p++;
-	errno = 0;
-	*valuep = strtoull(p, NULL, 0);
-	return (errno == 0);
-}
-
 /* Does the reply make sense?  addr and size, not below what was asked for,
  * aligned, and not past the end of the world. */
 static bool
 read_range(struct client *c, const struct trace_op *op, struct replay_id *ri)
 {
-	static const char *const names[] = { "addr", "size" };
-	const char *result = c->c_reply.result;
-	struct span sp[2];
 	uint64_t end;
 
-	if (scan_members(result, result + strlen(result), names, sp, 2) != 0 ||
-	    !parse_u64(&sp[0], &ri->ri_addr) ||
-	    !parse_u64(&sp[1], &ri->ri_size))
+	if (!range_of_result(
+		c->c_reply.result, &ri->ri_addr, &ri->ri_size))
 		return (false);
 	if (ri->ri_size < op->op_size || ri->ri_size == 0 ||
 	    ri->ri_addr % c->c_replay->rp_quantum != 0 ||

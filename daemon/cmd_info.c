@@ -23,7 +23,7 @@ write_features(struct buf *b, const struct daemon *dm)
 {
 	static const char *const later[] = { "rseq", "direct_map", "advise",
 	 "map", "subscribe", "journal", "sync",
-		"http", "read_only_socket", "idem", "soak", "record" };
+		"http", "read_only_socket", "idem", "record" };
 
 	static const char *const modes[VMPAGER_MODES] = {
 		[VMPAGER_SOFTWARE] = "software",
@@ -45,6 +45,7 @@ write_features(struct buf *b, const struct daemon *dm)
 	    strcmp(dm->dm_settings.se_swap, "none") != 0);
 	jw_kbool(b, "shared", true);
 	jw_kbool(b, "quotas", true);
+	jw_kbool(b, "soak", true);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		jw_kbool(b, later[i], false);
 	jw_close(b, '}');

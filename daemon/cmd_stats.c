@@ -6,7 +6,10 @@
  */
 #include "config.h"
 
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "daemon/counters.h"
 #include "daemon/request.h"
@@ -64,6 +67,39 @@ append(struct buf *b, const struct buf *part)
 		buf_append(b, part->b_data + part->b_start, buf_len(part));
 }
 
+/* Entries of a directory of /proc, but for the two that each has. */
+static uint64_t
+entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	uint64_t n = 0;
+
+	if (dir == NULL)
+		return (0);
+	while (readdir(dir) != NULL)
+		n++;
+	(void)closedir(dir);
+	return (n > 2 ? n - 2 : 0);
+}
+
+/* The process as the kernel sees it: what a soak wants back as it was. */
+static void
+write_process(struct buf *b)
+{
+	unsigned long long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f != NULL) {
+		if (fscanf(f, "%*u %llu", &pages) != 1)
+			pages = 0;
+		(void)fclose(f);
+	}
+	jw_ku64(b, "rss_bytes", pages * (uint64_t)sysconf(_SC_PAGESIZE));
+	/* But for the one that reads the directory. */
+	jw_ku64(b, "open_files", entries("/proc/self/fd") - 1);
+	jw_ku64(b, "tasks", entries("/proc/self/task"));
+}
+
 static void
 write_daemon(struct buf *b, const struct stats_state *ss, struct daemon *dm)
 {
@@ -89,6 +125,7 @@ write_daemon(struct buf *b, const struct stats_state *ss, struct daemon *dm)
 	jw_ku64(b, "wired_bytes", vmpager_wired_bytes(dm->dm_backing.bk_wired));
 	jw_ku64(b, "wired_limit_bytes", dm->dm_settings.se_wired);
 	jw_ku64(b, "meta_bytes", vmpager_wired_bytes(dm->dm_backing.bk_meta));
+	write_process(b);
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kopen(b, "latency", '{');

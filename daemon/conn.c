@@ -13,6 +13,7 @@
 
 #include "daemon/log.h"
 #include "daemon/request.h"
+#include "daemon/soak.h"
 #include "daemon/wait.h"
 #include "util/assert.h"
 #include "util/clock.h"
@@ -414,6 +415,7 @@ conn_close(struct conn *cn)
 	(void)close(cn->cn_fd);
 	cn->cn_fd = -1;
 	conn_mute(cn);
+	soak_conn_gone(cn);
 	wait_cancel_client(cn, PE_CANCELLED);
 	worker_ready(cn->cn_worker, cn);
 }

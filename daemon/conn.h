@@ -41,6 +41,7 @@
 #define BATCH_OUT_MAX (16u * 1024 * 1024)	/* replies of one batch */
 
 struct request;
+struct soak_watch;
 
 /* A batch: its members one after the other, its replies gathered. */
 struct batch {
@@ -64,6 +65,7 @@ struct conn {			/* [W] all of it */
 	struct request *cn_job;
 	struct batch *cn_batch;		/* with members still to run */
 	unsigned int cn_requests;	/* under way: job, waiters, batches */
+	LIST_HEAD(, soak_watch) cn_soaks; /* jobs that it started */
 	bool cn_ready;			/* in the worker's ready list */
 	bool cn_parked;			/* the job is with the helper */
 	bool cn_blocked;		/* the job waits for `out` to drain */

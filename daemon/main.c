@@ -30,6 +30,7 @@
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "daemon/server.h"
+#include "daemon/soak.h"
 #include "daemon/worker.h"
 #include "util/clock.h"
 
@@ -49,6 +50,7 @@ begin_drain(struct daemon *dm, const char *why)
 	log_info("%s: draining", why);
 	server_stop(main_server);
 	main_server = NULL;
+	soak_end_all();
 	for (unsigned int i = 0; i < dm->dm_worker_count; i++)
 		worker_drain(dm->dm_workers[i]);
 	(void)event_base_loopbreak(main_base);
@@ -210,6 +212,7 @@ stop_threads(struct daemon *dm)
 {
 	for (unsigned int i = 0; i < dm->dm_worker_count; i++)
 		worker_join(dm->dm_workers[i]);
+	soak_join_all();
 	helper_stop(dm->dm_helper);
 	for (unsigned int i = 0; i < dm->dm_worker_count; i++)
 		worker_free(dm->dm_workers[i]);
@@ -400,6 +403,7 @@ main(int argc, char **argv)
 	char why[SETTINGS_WHY_MAX];
 	int detached = -1, status;
 
+	job_setup();
 	if (settings_load(&dm.dm_settings, argc, argv, why) != 0) {
 		(void)fprintf(stderr, "vmemd: %s\n", why);
 		settings_fini(&dm.dm_settings);
@@ -420,6 +424,7 @@ main(int argc, char **argv)
 	json_object_seed(0);
 	raise_descriptors();
 	request_bind();
+	soak_init();
 	vmem_set_panic(on_panic);
 	dm.dm_uid = geteuid();
 	dm.dm_started_ns = clock_ns();

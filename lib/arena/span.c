@@ -2,10 +2,8 @@
  * span.c - spans, imports and releases, and the tree of arenas.
  *
  * A span is a range that the arena owns: added (static), or imported from the
- * source and given back to it once wholly free.  To add one is to carve it out
- * of a gap.  Its first segment's tag says that a span begins there, so
- * neighbours in different spans never join; a tree of spans by address answers
- * what is asked of them alone.
+ * source and given back to it once wholly free.  Its tag stands before its
+ * segments in the list, so neighbours in different spans never meet.
  *
  * Importing runs without locks.  What was imported is then used for the very
  * request that it was imported for, under one hold of the lock, so nobody can
@@ -36,6 +34,23 @@ static pthread_once_t arenas_once = PTHREAD_ONCE_INIT;
 
 /* ---- spans -------------------------------------------------------------- */
 
+static bool
+overlaps(const struct vmem *vm, uint64_t addr, uint64_t last)
+{
+	uint32_t t = addrtree_last(&vm->vm_spantree, last, 0);
+
+	return (t != TAG_NIL && tag_last(TAG(t)) >= addr);
+}
+
+/* Where in the list a span from addr on belongs: after which tag. */
+static uint32_t
+place_for(const struct vmem *vm, uint64_t addr)
+{
+	uint32_t next = addrtree_first(&vm->vm_spantree, addr, 0);
+
+	return (TAG(next == TAG_NIL ? vm->vm_head : next)->bt_prev);
+}
+
 /* With vm_lock held. */
 static bool
 limit_allows(const struct vmem *vm, uint64_t size)
@@ -44,25 +59,40 @@ limit_allows(const struct vmem *vm, uint64_t size)
 	    (vm->vm_size <= vm->vm_limit && size <= vm->vm_limit - vm->vm_size));
 }
 
-/* With vm_lock held, after arena_enter().  EINVAL: it overlaps a span. */
+/* With vm_lock held, after arena_enter(). */
 int
-span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size, bool imported)
+span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
+    enum tag_type type, uint32_t *freep)
 {
-	struct place p = row_find(vm, to_quanta(vm, addr));
-	uint64_t last = to_addr(vm, tag_start(p) + tag_size(p)) - 1, total;
-	struct addrentry entry = { .ae_key = to_quanta(vm, addr),
-		.ae_max = to_quanta(vm, size) };
+	uint32_t after, span, seg;
+	uint64_t total;
+	int error;
 
-	/* All of it must lie in one gap. */
-	if ((TAG(p) & (TAG_FREE | TAG_BUSY)) != 0 ||
-	    last < addr + (size - 1) ||
+	if (overlaps(vm, addr, addr + (size - 1)) ||
 	    __builtin_add_overflow(vm->vm_size, size, &total))
 		return (EINVAL);
-	p = arena_carve(vm, p, to_quanta(vm, addr), to_quanta(vm, size),
-	    TAG_SPAN | (imported ? TAG_IMPORTED : 0));
-	fl_insert(vm, p);
-	addrtree_insert(vm, &vm->vm_spans, &entry);
+	after = place_for(vm, addr);
+	span = tag_take(vm);
+	seg = tag_take(vm);
+	TAG(span)->bt_start = TAG(seg)->bt_start = addr;
+	TAG(span)->bt_size = TAG(seg)->bt_size = size;
+	TAG(span)->bt_type = type & 15;
+	TAG(span)->bt_state = TAG(seg)->bt_state = 0;
+	TAG(seg)->bt_type = TAG_FREE;
+	error = addrtree_insert(vm, &vm->vm_spantree, span);
+	if (error != 0) {
+		tag_give(vm, span);
+		tag_give(vm, seg);
+		return (error);
+	}
+	list_insert_after(after, span);
+	list_insert_after(span, seg);
+	fl_insert(vm, seg);
 	vm->vm_size = total;
+	vm->vm_nspans++;
+	vm->vm_generation++;
+	if (freep != NULL)
+		*freep = seg;
 	return (0);
 }
 
@@ -81,7 +111,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	if (!limit_allows(vm, size))
 		error = ENOMEM;
 	else
-		error = span_add_locked(vm, addr, size, false);
+		error = span_add_locked(vm, addr, size, TAG_SPAN_STATIC, NULL);
 	if (error == 0)
 		vm->vm_freed++;
 	arena_leave(vm);
@@ -90,53 +120,28 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	return (error);
 }
 
-/* Is the free segment at p all of its span? */
+/* The free segment after an imported span's tag: if it is all of the span, take
+ * that out of the arena; the caller releases it, without the lock. */
 bool
-span_whole(struct place p)
+span_detach(struct vmem *vm, uint32_t freetag, uint64_t *addrp,
+    uint64_t *sizep)
 {
-	struct place above;
+	uint32_t span = TAG(freetag)->bt_prev;
 
-	return ((TAG(p) & TAG_SPAN) != 0 &&
-	    (!tag_above(p, &above) || (TAG(above) & TAG_SPAN) != 0 ||
-		(TAG(above) & (TAG_FREE | TAG_BUSY)) == 0));
-}
-
-static bool
-is_gap(struct place p)
-{
-	return ((TAG(p) & (TAG_FREE | TAG_BUSY | TAG_SPAN)) == 0);
-}
-
-/* Take a free span out of the arena: it becomes a gap, joined with others.  The
- * caller releases it, without the lock. */
-void
-span_detach(struct vmem *vm, struct place p, uint64_t *addrp, uint64_t *sizep)
-{
-	struct place below, above;
-
-	*addrp = to_addr(vm, tag_start(p));
-	*sizep = to_addr(vm, tag_size(p));
-	addrtree_remove(vm, &vm->vm_spans, tag_start(p));
-	fl_remove(vm, p);
-	tag_set(p, TAG_GAP);
-	row_settle(vm, p.row);
-	if (tag_above(p, &above) && is_gap(above))
-		row_remove(vm, above);
-	if (tag_below(p, &below) && is_gap(below)) {
-		row_remove(vm, p);
-		p = below;
-	}
-	row_thin(vm, p.row);
+	if (TAG(span)->bt_size != TAG(freetag)->bt_size)
+		return (false);
+	*addrp = TAG(span)->bt_start;
+	*sizep = TAG(span)->bt_size;
+	addrtree_remove(vm, &vm->vm_spantree, *addrp);
+	fl_remove(vm, freetag);
+	list_remove(freetag);
+	tag_give(vm, freetag);
+	list_remove(span);
+	tag_give(vm, span);
 	vm->vm_size -= *sizep;
-	vm->vm_generation++;
+	vm->vm_nspans--;
 	vm->vm_releases++;
-}
-
-/* The size of the largest span. */
-uint64_t
-span_largest(const struct vmem *vm)
-{
-	return (to_addr(vm, addrtree_max(&vm->vm_spans)));
+	return (true);
 }
 
 /* ---- importing ---------------------------------------------------------- */
@@ -239,7 +244,7 @@ int
 span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	uint64_t span, size, at, mark = wait_mark();
-	struct place p;
+	uint32_t seg;
 	int error;
 
 	if (vm->vm_import == NULL && vm->vm_import_exact == NULL)
@@ -260,7 +265,9 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	error = vm->vm_release != NULL && (!limit_allows(vm, size) ||
 		!fit_low(ft, span, span + (size - 1), &at)) ?
 	    ENOMEM :
-	    span_add_locked(vm, span, size, vm->vm_release != NULL);
+	    span_add_locked(vm, span, size,
+		vm->vm_release != NULL ? TAG_SPAN_IMPORTED : TAG_SPAN_STATIC,
+		&seg);
 	if (error == EINVAL)
 		vmem_panic("vmem: import into \"%s\" gave [0x%" PRIx64 ", +%"
 		    PRIu64 "): expected a range that it hasn't got yet",
@@ -268,13 +275,11 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (error == 0) {
 		vm->vm_imports++;
 		error = arena_take(vm, ft, addrp);
-		p = row_find(vm, to_quanta(vm, span));
-		if (error != 0 && (vm->vm_release == NULL || !span_whole(p))) {
+		if (error != 0 && (vm->vm_release == NULL ||
+				      !span_detach(vm, seg, &span, &size))) {
 			arena_leave(vm);
 			return (error);
 		}
-		if (error != 0)
-			span_detach(vm, p, &span, &size);
 	}
 	if (error == 0 && size > ft->ft_size)
 		wait_gain_own(vm);

@@ -247,12 +247,18 @@ static const struct proto_param params_dump[] = {
 };
 
 static const struct proto_param params_soak_start[] = {
-	{ "job", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0, "job file (INI)" },
+	[ARG_SOAK_JOB] =
+	    { "job", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
+	    "text of a job (doc/soak.md): its daemon groups are run" },
+	[ARG_SOAK_KEEP] =
+	    { "keep", PT_BOOL, 0, "false", NULL, 0, 0,
+	    "go on when the connection ends" },
 	END
 };
 
 static const struct proto_param params_soak_id[] = {
-	{ "id", PT_INT, PP_REQUIRED, NULL, NULL, 0, INT64_MAX,
+	[ARG_SOAK_ID] =
+	    { "id", PT_INT, PP_REQUIRED, NULL, NULL, 0, INT64_MAX,
 	    "as soak.start said" },
 	END
 };
@@ -324,11 +330,13 @@ const struct proto_method proto_methods[] = {
 	{ "dump", PM_READS | PM_STREAM | PM_SLICED,
 	    "list segments, caches, faults, or the arena's map",
 	    "entries and a cursor", params_dump },
-	{ "soak.start", PM_LATER, "start a soak job inside the daemon", "id",
+	{ "soak.start", PM_ADMIN, "start a soak job inside the daemon", "id",
 	    params_soak_start },
-	{ "soak.status", PM_LATER | PM_READS, "how a soak job goes", "status",
+	{ "soak.status", PM_READS, "how a soak job goes",
+	    "id, running, groups, ...", params_soak_id },
+	{ "soak.stop", PM_ADMIN | PM_READS | PM_DRAINS,
+	    "end a soak job, and forget it", "as soak.status",
 	    params_soak_id },
-	{ "soak.stop", PM_LATER, "end a soak job", "status", params_soak_id },
 	{ "record.start", PM_LATER, "record operations as a trace",
 	    "an empty object", params_arena_only },
 	{ "record.stop", PM_LATER, "end recording", "operations",

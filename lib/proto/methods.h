@@ -88,6 +88,8 @@ enum { ARG_FRAGMENT_ARENA, ARG_FRAGMENT_PATTERN, ARG_FRAGMENT_TARGET,
 	ARG_FRAGMENT_TAG, ARG_FRAGMENT_KEEP };
 enum { ARG_DUMP_WHAT, ARG_DUMP_ARENA, ARG_DUMP_LIMIT, ARG_DUMP_CURSOR,
 	ARG_DUMP_STREAM, ARG_DUMP_COLUMNS };
+enum { ARG_SOAK_JOB, ARG_SOAK_KEEP };
+enum { ARG_SOAK_ID };
 enum { ARG_CANCEL_ID, ARG_CANCEL_CLIENT };
 
 /* The strategies, in the order of the `fit` and `policy` enumerations. */
@@ -121,6 +123,15 @@ unsigned int proto_param_count(const struct proto_method *pm);
  *		"admin", "waits", "streams", "supported"}]
  * clients	[{"client", "uid", "pid", "requests", "bytes", "segments",
  *		"backlog_bytes", "waiting": [ID]}]
+ * soak.start	{"id"}; then, each interval of the job, {"method": "progress",
+ *		"params": STATUS}, to the connection that started it, the last
+ *		with "running": false
+ * soak.status	STATUS: {"id", "job", "arena", "seed", "running", "seconds",
+ *		"ops", "fails", "violations", "checks", "finding": null or TEXT,
+ *		"groups": {NAME: {"ops", "counts", "fails", "live_bytes",
+ *		"live_ranges", "kills", "violations", "findings", "event_hash",
+ *		"oracles", "latency": {OPERATION: HIST}}}}; progress is without
+ *		groups
  * fragment	{"before": STATE, "after": STATE, "allocated", "bytes"}, STATE:
  *		{free_bytes, largest_free, free_segments, external_fragmentation}
  * check	{"violations": 0}

@@ -378,7 +378,7 @@ def parameters(d):
     for method, params in [
             ("advise", {"addr": 0, "len": 1, "advice": "pin"}),
             ("map", {"arena": "heap"}), ("subscribe", {}),
-            ("unsubscribe", {}), ("soak.start", {"job": ""}),
+            ("unsubscribe", {}),
             ("record.start", {})]:
         c.error(method, 11, "not_supported", None, method, **params)
     c.close()

@@ -1,0 +1,246 @@
+/*
+ * soak_look.c - what the daemon says about itself and the arena under test.
+ */
+#include "config.h"
+
+#include "client/soak.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCES_MAX 16		/* arenas above an arena */
+
+json_t *
+soak_fetch(struct soak_run *sr, const char *method, const char *params,
+    enum ctl_exit *codep)
+{
+	struct vmemclient_reply reply = VMEMCLIENT_REPLY_INIT;
+	json_t *tree = NULL;
+
+	*codep = ctl_call(sr->sr_ctl, method, params, &reply);
+	if (*codep == CTL_DONE) {
+		tree = json_loads(reply.result, JSON_DECODE_ANY, NULL);
+		if (tree == NULL)
+			*codep = ctl_broken(sr->sr_ctl, method, EPROTO);
+	}
+	vmemclient_reply_fini(&reply);
+	return (tree);
+}
+
+static json_t *
+fetch_arena(struct soak_run *sr, const char *method, const char *more,
+    enum ctl_exit *codep)
+{
+	char params[256];
+
+	(void)snprintf(params, sizeof(params), "{\"arena\":%s%s}",
+	    sr->sr_arena_json, more);
+	return (soak_fetch(sr, method, params, codep));
+}
+
+/* A number that may be too large for a JSON integer, and a string then. */
+uint64_t
+soak_u64(const json_t *object, const char *name, uint64_t without)
+{
+	const json_t *value = json_object_get(object, name);
+
+	if (json_is_integer(value))
+		return ((uint64_t)json_integer_value(value));
+	if (json_is_string(value))
+		return (strtoull(json_string_value(value), NULL, 0));
+	return (without);
+}
+
+/* ---- the arena ---------------------------------------------------------- */
+
+static enum ctl_exit
+create_arena(struct soak_run *sr)
+{
+	const struct job *job = sr->sr_job;
+	static const char *const fits[] = { "instant", "best", "first",
+		"next", "last" };
+	json_t *params = json_object(), *made;
+	enum ctl_exit code = CTL_USAGE;
+	char *text;
+
+	(void)json_object_set_new(params, "name", json_string(job->jo_arena));
+	(void)json_object_set_new(
+	    params, "size", json_integer((json_int_t)job->jo_arena_size));
+	(void)json_object_set_new(params, "quantum",
+	    json_integer((json_int_t)job->jo_arena_quantum));
+	(void)json_object_set_new(params, "qcache_max",
+	    json_integer((json_int_t)job->jo_arena_qcache_max));
+	(void)json_object_set_new(
+	    params, "policy", json_string(fits[job->jo_arena_policy]));
+	if (job->jo_arena_source[0] != '\0')
+		(void)json_object_set_new(
+		    params, "source", json_string(job->jo_arena_source));
+	(void)json_object_set_new(
+	    params, "pageable", json_boolean(job->jo_arena_pageable));
+	text = json_dumps(params, JSON_COMPACT);
+	json_decref(params);
+	made = text != NULL ?
+	    soak_fetch(sr, "arena.create", text, &code) : NULL;
+	free(text);
+	json_decref(made);
+	return (code);
+}
+
+/* The addresses that an arena may ever hand out: its own span, if it began
+ * with one; else what the arena it imports from has. */
+static enum ctl_exit
+find_world(struct soak_run *sr)
+{
+	json_t *at = json_incref(sr->sr_arena);
+	enum ctl_exit code = CTL_DONE;
+
+	for (unsigned int i = 0; i < SOURCES_MAX && code == CTL_DONE; i++) {
+		const char *source =
+		    json_string_value(json_object_get(at, "source"));
+		char params[128];
+		json_t *above;
+
+		if (source == NULL ||
+		    json_is_true(json_object_get(at, "pageable")) ||
+		    json_is_true(json_object_get(at, "shared")))
+			break;
+		(void)snprintf(
+		    params, sizeof(params), "{\"arena\":\"%.40s\"}", source);
+		above = soak_fetch(sr, "arena.info", params, &code);
+		json_decref(at);
+		at = above;
+	}
+	if (code != CTL_DONE)
+		return (code);
+	sr->sr_world.sp_base = soak_u64(at, "base", 0);
+	sr->sr_world.sp_size = soak_u64(at, "size", 0);
+	sr->sr_world.sp_quantum = sr->sr_space.sp_quantum;
+	/* Wishes for addresses make sense within a span that stays. */
+	if (at == sr->sr_arena) {
+		sr->sr_space.sp_base = sr->sr_world.sp_base;
+		sr->sr_space.sp_size = sr->sr_world.sp_size;
+	}
+	json_decref(at);
+	return (CTL_DONE);
+}
+
+static enum ctl_exit
+look_at_arena(struct soak_run *sr)
+{
+	const struct job *job = sr->sr_job;
+	enum ctl_exit code;
+	const char *kind;
+
+	sr->sr_arena = fetch_arena(sr, "arena.info", "", &code);
+	if (sr->sr_arena == NULL)
+		return (code);
+	sr->sr_space.sp_quantum = soak_u64(sr->sr_arena, "quantum", 1);
+	kind = json_string_value(json_object_get(sr->sr_arena, "kind"));
+	sr->sr_has_memory = kind != NULL && (strcmp(kind, "pageable") == 0 ||
+	    strcmp(kind, "wired") == 0);
+	if (job->jo_verify == JOB_VERIFY_PATTERN && !sr->sr_has_memory)
+		return (ctl_usage(sr->sr_ctl, "soak", "verify", "pattern needs"
+		    " an arena with memory, and %s has none; write verify ="
+		    " overlap", job->jo_arena));
+	code = find_world(sr);
+	if (code != CTL_DONE || job->jo_verify == JOB_VERIFY_OFF)
+		return (code);
+	switch (owners_init(&sr->sr_owners, sr->sr_world.sp_base,
+	    sr->sr_world.sp_size, sr->sr_world.sp_quantum)) {
+	case 0:
+		return (CTL_DONE);
+	case EFBIG:
+		return (ctl_usage(sr->sr_ctl, "soak", "verify", "%s has too many"
+		    " addresses to keep an owner of each; write verify = off",
+		    job->jo_arena));
+	default:
+		return (ctl_fail(sr->sr_ctl, CTL_USAGE, "no_memory",
+		    "soak: no memory for the map of owners"));
+	}
+}
+
+enum ctl_exit
+soak_prepare(struct soak_run *sr)
+{
+	const struct job *job = sr->sr_job;
+	enum ctl_exit code = CTL_DONE;
+
+	(void)snprintf(sr->sr_arena_json, sizeof(sr->sr_arena_json), "\"%s\"",
+	    job->jo_arena);
+	sr->sr_info = soak_fetch(sr, "info", "{}", &code);
+	if (code == CTL_DONE && job->jo_arena_size != 0) {
+		code = create_arena(sr);
+		sr->sr_made = code == CTL_DONE;
+	}
+	if (code == CTL_DONE)
+		code = look_at_arena(sr);
+	return (code);
+}
+
+void
+soak_unprepare(struct soak_run *sr)
+{
+	enum ctl_exit code;
+
+	if (sr->sr_made && sr->sr_broken != CTL_UNREACHED)
+		json_decref(fetch_arena(
+		    sr, "arena.destroy", ",\"force\":true", &code));
+	sr->sr_made = false;
+	json_decref(sr->sr_info);
+	json_decref(sr->sr_arena);
+	owners_fini(&sr->sr_owners);
+	sr->sr_info = sr->sr_arena = NULL;
+}
+
+/* ---- looks -------------------------------------------------------------- */
+
+enum ctl_exit
+soak_settle(struct soak_run *sr)
+{
+	enum ctl_exit code;
+
+	json_decref(fetch_arena(sr, "reap", "", &code));
+	return (code);
+}
+
+void
+soak_look_fini(struct soak_look *lo)
+{
+	json_decref(lo->lo_map);
+	lo->lo_map = NULL;
+}
+
+enum ctl_exit
+soak_look(struct soak_run *sr, struct soak_look *lo, bool map)
+{
+	enum ctl_exit code;
+	json_t *stats = soak_fetch(sr, "stats", "{}", &code), *one, *daemon;
+	char columns[64];
+
+	if (stats == NULL)
+		return (code);
+	one = json_object_get(
+	    json_object_get(stats, "arenas"), sr->sr_job->jo_arena);
+	daemon = json_object_get(stats, "daemon");
+	lo->lo_inuse = soak_u64(one, "inuse_bytes", 0);
+	lo->lo_free = soak_u64(one, "free_bytes", 0);
+	lo->lo_largest = soak_u64(one, "largest_free_bytes", 0);
+	lo->lo_segments = soak_u64(one, "segments", 0);
+	lo->lo_fragmentation = json_number_value(
+	    json_object_get(one, "external_fragmentation"));
+	lo->lo_rss = soak_u64(daemon, "rss_bytes", 0);
+	lo->lo_files = soak_u64(daemon, "open_files", 0);
+	lo->lo_tasks = soak_u64(daemon, "tasks", 0);
+	lo->lo_clients = soak_u64(daemon, "clients", 0);
+	json_decref(stats);
+	if (!map)
+		return (CTL_DONE);
+	(void)snprintf(columns, sizeof(columns),
+	    ",\"what\":\"map\",\"columns\":%d", SOAK_COLUMNS);
+	json_decref(lo->lo_map);
+	lo->lo_map = fetch_arena(sr, "dump", columns, &code);
+	return (code);
+}

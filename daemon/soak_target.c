@@ -1,0 +1,367 @@
+/*
+ * soak_target.c - a daemon worker's operations: calls of libvmem.
+ *
+ * The order is that of alloc and free for clients (doc/architecture.md):
+ * addresses, then backing; and back, the pages first.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/soak.h"
+#include "util/clock.h"
+#include "util/futex.h"
+#include "util/pattern.h"
+
+#define CACHED 0x01u		/* ra_flags: pairs with vmem_free() */
+#define LOOK_NS 100000000u	/* who waits looks so often if the run ends */
+#define WAKE_GRACE_NS UINT64_C(5000000000)
+#define DUMP_SEGMENTS 200
+#define OWN_BASE 4096u		/* of an arena made on the way */
+#define OWN_SIZE (1u << 20)
+
+static enum soak_outcome
+failed(struct soak_result *sr, enum job_cause cause)
+{
+	sr->sr_cause = cause;
+	return (SOAK_FAILED);
+}
+
+static enum soak_outcome
+wrong(struct soak_result *sr, const char *what, uint64_t addr)
+{
+	(void)snprintf(sr->sr_text, sizeof(sr->sr_text), "%s: 0x%" PRIx64,
+	    what, addr);
+	return (SOAK_WRONG);
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+struct nap {
+	_Atomic uint32_t na_granted;
+};
+
+static void
+nap_over(struct vmem_request *vr, int error)
+{
+	struct nap *na = vr->vr_arg;
+
+	(void)error;
+	/* Release: the addresses are there when it is seen. */
+	atomic_store_explicit(&na->na_granted, 1, memory_order_release);
+	futex_wake(&na->na_granted, 1);
+}
+
+static bool
+nap_until(struct nap *na, uint64_t deadline)
+{
+	uint64_t now = clock_ns();
+	struct timespec ts = { 0, 0 };
+
+	if (now < deadline) {
+		uint64_t left = deadline - now;
+
+		ts.tv_nsec = (long)(left < LOOK_NS ? left : LOOK_NS);
+		futex_wait(&na->na_granted, 0, &ts);
+	}
+	return (atomic_load_explicit(
+	    &na->na_granted, memory_order_acquire) != 0);
+}
+
+/*
+ * Queued: until it is granted, time is up, or the run ends.  Who can't be
+ * cancelled any more has been granted its range, and must be told of it.
+ */
+static int
+sleep_for(struct soak_worker *sw, vmem_t *vm, struct vmem_request *vr,
+    struct nap *na)
+{
+	uint64_t deadline = clock_ns() +
+	    (uint64_t)sw->sw_group->jg_sleep_ms * UINT64_C(1000000);
+	bool stopping = false;
+
+	while (!nap_until(na, deadline)) {
+		stopping = soak_stopping(sw);
+		if (!stopping && clock_ns() < deadline)
+			continue;
+		if (vmem_cancel(vm, vr) == 0)
+			return (stopping ? ECANCELED : ETIMEDOUT);
+		deadline = clock_ns() + WAKE_GRACE_NS;
+		while (!nap_until(na, deadline))
+			if (clock_ns() >= deadline)
+				return (EDEADLK);
+		return (0);
+	}
+	return (0);
+}
+
+static int
+take_sleeping(struct soak_worker *sw, vmem_t *vm, const struct job_want *jw,
+    vmem_size_t size, vmem_addr_t *addrp)
+{
+	struct nap na = { 0 };
+	struct vmem_request vr = { .vr_size = size, .vr_align = jw->jw_align,
+		.vr_nocross = jw->jw_nocross, .vr_min = jw->jw_min,
+		.vr_max = jw->jw_max, .vr_count = 1, .vr_addrs = addrp,
+		.vr_done = nap_over, .vr_arg = &na,
+		.vr_flags = jw->jw_fit >= 0 ?
+		    arena_fit_flag((unsigned int)jw->jw_fit) : 0 };
+	int error = vmem_submit(vm, &vr);
+
+	return (error == EINPROGRESS ? sleep_for(sw, vm, &vr, &na) : error);
+}
+
+/* ---- alloc, free -------------------------------------------------------- */
+
+static int
+take(struct soak_worker *sw, const struct arena *ar,
+    const struct job_want *jw, vmem_size_t size, struct job_range *ra)
+{
+	vmem_t *vm = ar->ar_vm;
+
+	if (jw->jw_at) {
+		ra->ra_addr = jw->jw_min;
+		return (
+		    vmem_xalloc_addr(vm, jw->jw_min, size, VM_NOSLEEP));
+	}
+	if (sw->sw_group->jg_sleep_ms != 0)
+		return (take_sleeping(sw, vm, jw, size, &ra->ra_addr));
+	if (jw->jw_fit < 0 && jw->jw_align == 0 && jw->jw_nocross == 0 &&
+	    jw->jw_max == VMEM_ADDR_MAX) {
+		ra->ra_flags = CACHED;
+		return (vmem_alloc(vm, size, VM_NOSLEEP, &ra->ra_addr));
+	}
+	return (vmem_xalloc(vm, size, jw->jw_align, 0, jw->jw_nocross,
+	    jw->jw_min, jw->jw_max, VM_NOSLEEP |
+		(jw->jw_fit >= 0 ? arena_fit_flag((unsigned int)jw->jw_fit) :
+				   0), &ra->ra_addr));
+}
+
+static void
+give_back(const struct arena *ar, const struct job_range *ra)
+{
+	if (ra->ra_flags & CACHED)
+		vmem_free(ar->ar_vm, ra->ra_addr, ra->ra_size);
+	else
+		vmem_xfree(ar->ar_vm, ra->ra_addr, ra->ra_size);
+}
+
+static enum soak_outcome
+do_alloc(struct soak_worker *sw, const struct job_want *jw,
+    struct job_range *ra, struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+	vmem_size_t size;
+
+	if (arena_round(ar, jw->jw_size, &size) != 0)
+		return (failed(sr, JOB_NO_SPACE));
+	switch (take(sw, ar, jw, size, ra)) {
+	case 0:
+		break;
+	case ETIMEDOUT:
+		return (failed(sr, JOB_TIMED_OUT));
+	case ECANCELED:
+		return (SOAK_STOPPED);
+	case EDEADLK:
+		return (wrong(sr, "lost wake-up: granted, and not woken",
+		    ra->ra_addr));
+	default:
+		return (failed(sr, jw->jw_at ? JOB_EXISTS : JOB_NO_SPACE));
+	}
+	ra->ra_size = size;
+	if (ar->ar_kind == ARENA_PAGEABLE &&
+	    vmpager_register(ar->ar_map, ra->ra_addr, size) != 0) {
+		give_back(ar, ra);
+		return (failed(sr, JOB_NO_FRAMES));
+	}
+	if (ar->ar_kind == ARENA_WIRED)
+		memset((void *)(uintptr_t)ra->ra_addr, 0, size);
+	return (SOAK_DONE);
+}
+
+static enum soak_outcome
+do_free(struct soak_worker *sw, const struct job_range *ra,
+    struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+
+	(void)sr;
+	if (ar->ar_kind == ARENA_PAGEABLE)
+		vmpager_unregister(ar->ar_map, ra->ra_addr, ra->ra_size);
+	give_back(ar, ra);
+	return (SOAK_DONE);
+}
+
+/* ---- bytes -------------------------------------------------------------- */
+
+struct access {
+	uint64_t ac_seed;
+	uint64_t ac_bad;
+};
+
+static int
+page_fill(void *arg, vmem_addr_t addr, void *bytes, size_t len)
+{
+	const struct access *ac = arg;
+
+	pattern_fill(bytes, len, addr, ac->ac_seed);
+	return (0);
+}
+
+static int
+page_verify(void *arg, vmem_addr_t addr, void *bytes, size_t len)
+{
+	struct access *ac = arg;
+
+	return (pattern_verify(bytes, len, addr, ac->ac_seed, &ac->ac_bad) ?
+		0 : EILSEQ);
+}
+
+static int
+page_zero(void *arg, vmem_addr_t addr, void *bytes, size_t len)
+{
+	struct access *ac = arg;
+	const char *p = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != 0) {
+			ac->ac_bad = addr + i;
+			return (EILSEQ);
+		}
+	return (0);
+}
+
+/* fn on each page's share, wherever the arena's bytes are. */
+static enum soak_outcome
+on_bytes(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
+    uint64_t len, uint64_t seed, bool write,
+    int (*fn)(void *, vmem_addr_t, void *, size_t), struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+	struct access ac = { seed, 0 };
+	vmem_addr_t addr = ra->ra_addr + offset;
+	int error;
+
+	if (ar->ar_kind == ARENA_PAGEABLE)
+		error = vmpager_access(ar->ar_map, addr, len, write, fn, &ac);
+	else
+		error = fn(&ac, addr, (void *)(uintptr_t)addr, (size_t)len);
+	switch (error) {
+	case 0:
+		return (SOAK_DONE);
+	case ENOMEM:
+		return (failed(sr, JOB_NO_FRAMES));
+	case EILSEQ:
+		return (wrong(sr, fn == page_zero ?
+		    "stale bytes: fresh memory isn't zero" :
+		    "bytes changed", ac.ac_bad));
+	default:
+		return (wrong(sr, "the page is lost", addr));
+	}
+}
+
+static enum soak_outcome
+do_touch(struct soak_worker *sw, const struct job_range *ra,
+    struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+	struct vmpager_touched pt;
+	int error = 0;
+
+	if (ar->ar_kind == ARENA_PAGEABLE)
+		error = vmpager_touch(
+		    ar->ar_map, ra->ra_addr, ra->ra_size, true, &pt);
+	return (error == 0 ? SOAK_DONE :
+	    error == ENOMEM ? failed(sr, JOB_NO_FRAMES) :
+			      wrong(sr, "touch", ra->ra_addr));
+}
+
+static enum soak_outcome
+do_zero(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
+    uint64_t len, struct soak_result *sr)
+{
+	return (on_bytes(sw, ra, offset, len, 0, false, page_zero, sr));
+}
+
+static enum soak_outcome
+do_fill(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
+    uint64_t len, uint64_t seed, struct soak_result *sr)
+{
+	return (on_bytes(sw, ra, offset, len, seed, true, page_fill, sr));
+}
+
+static enum soak_outcome
+do_verify(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
+    uint64_t len, uint64_t seed, struct soak_result *sr)
+{
+	return (on_bytes(sw, ra, offset, len, seed, false, page_verify, sr));
+}
+
+/* ---- the rest ----------------------------------------------------------- */
+
+static enum soak_outcome
+do_reap(struct soak_worker *sw, struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+
+	(void)sr;
+	vmem_reap(ar->ar_vm);
+	return (SOAK_DONE);
+}
+
+static enum soak_outcome
+do_dump(struct soak_worker *sw, struct soak_result *sr)
+{
+	const struct arena *ar = sw->sw_own;
+	struct vmem_seg segs[DUMP_SEGMENTS];
+	vmem_addr_t cursor = 0;
+	bool more;
+	size_t n = vmem_walk_from(ar->ar_vm, VMEM_ALLOC | VMEM_FREE, &cursor,
+	    segs, DUMP_SEGMENTS, &more);
+
+	for (size_t i = 1; i < n; i++)
+		if (segs[i].seg_addr <= segs[i - 1].seg_addr)
+			return (wrong(sr, "segments out of order",
+			    segs[i].seg_addr));
+	return (SOAK_DONE);
+}
+
+static enum soak_outcome
+do_arena(struct soak_worker *sw, struct soak_result *sr)
+{
+	vmem_t *vm = vmem_create("soak", OWN_BASE, OWN_SIZE, OWN_BASE, NULL,
+	    NULL, NULL, 0, VM_NOSLEEP | VM_BESTFIT | VM_CHECK);
+	vmem_addr_t addrs[3];
+	size_t n = 0;
+	const char *why = NULL;
+
+	(void)sw;
+	if (vm == NULL)
+		return (failed(sr, JOB_NO_SPACE));
+	while (n < 3 && vmem_alloc(vm, 20000, VM_NOSLEEP, &addrs[n]) == 0)
+		n++;
+	if (vmem_check_why(vm, &why) != 0) {
+		(void)snprintf(sr->sr_text, sizeof(sr->sr_text),
+		    "check of a new arena: %s", why);
+		return (SOAK_WRONG);
+	}
+	for (size_t i = 0; i < n; i++)
+		vmem_free(vm, addrs[i], 20000);
+	vmem_destroy(vm);
+	return (n == 3 ? SOAK_DONE : failed(sr, JOB_NO_SPACE));
+}
+
+static const struct soak_target with_memory = { do_alloc, do_free, do_touch,
+	do_zero, do_fill, do_verify, do_verify, do_fill, do_reap, do_dump,
+	do_arena };
+static const struct soak_target without_memory = { do_alloc, do_free, NULL,
+	NULL, NULL, NULL, NULL, NULL, do_reap, do_dump, do_arena };
+
+const struct soak_target *
+soak_target_of(const struct arena *ar)
+{
+	return (arena_has_memory(ar) ? &with_memory : &without_memory);
+}
