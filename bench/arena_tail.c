@@ -4,8 +4,9 @@
  *
  * Every operation is timed by itself (two readings of the clock, which are in
  * the figures), and goes into a histogram: p50, p99, p99.9, p99.99, the
- * maximum.  Beside it, phase by phase, an empty loop: what it shows in the
- * tail is interrupts, the hypervisor and the clock, and nobody's doing.
+ * maximum.  Beside it, phase by phase, an empty loop and one that spins for
+ * half a microsecond: what they show in the tail is interrupts, the hypervisor
+ * and the clock, and nobody's doing.
  *
  *	alloc, free	the halves of random churn's pairs, 1e6 ranges of
  *			1..16 pages live (arena_churn.c)
@@ -216,11 +217,12 @@ static const struct bench_contender tail_vmem = BY_VMEM(tail_setup, tail_phase),
     growth_vmem = BY_VMEM(tail_setup, growth_phase);
 
 static const struct bench_contender *const by_all[] = { &tail_vmem,
-	&bench_empty_loop, &tail_jemalloc, &tail_mimalloc, &tail_boost, NULL };
+	&bench_empty_loop, &bench_spin_loop, &tail_jemalloc, &tail_mimalloc,
+	&tail_boost, NULL };
 static const struct bench_contender *const by_us[] = { &tail_vmem,
-	&bench_empty_loop, NULL };
+	&bench_empty_loop, &bench_spin_loop, NULL };
 static const struct bench_contender *const by_growth[] = { &growth_vmem,
-	&bench_empty_loop, NULL };
+	&bench_empty_loop, &bench_spin_loop, NULL };
 
 #define CASE(name, text, by, what)                                            \
 	{                                                                     \

@@ -149,8 +149,9 @@ extern const struct bench_contender bench_floor_stack;	/* ns/pair */
 extern const struct bench_contender bench_floor_memory;	/* ns/access */
 extern const struct bench_contender *const bench_floors[]; /* both */
 
-/* A contender for cases of tails: the wall clock of doing nothing. */
-extern const struct bench_contender bench_empty_loop;
+/* Contenders for cases of tails: the wall clock of doing nothing, and of half
+ * a microsecond of arithmetic. */
+extern const struct bench_contender bench_empty_loop, bench_spin_loop;
 #define BENCH_TAIL_OPS(run) ((run)->br_quick ? 2000u : 1000000u)
 
 #ifdef __cplusplus

@@ -6,8 +6,11 @@
  * 1GiB		one access to 1 GiB of memory on huge pages, at random, each
  *		depending on the one before: what a cache miss and a TLB miss
  *		cost; metadata that outgrows the caches costs at least one
- * empty loop	reads the clock twice with nothing between: what the clock, the
- *		kernel and the hypervisor add to any operation's wall clock
+ * empty loop	reads the clock twice with nothing between, again and again for
+ *		half a second: what the clock, the kernel and the hypervisor
+ *		add to any operation's wall clock
+ * spin		the same with half a microsecond of arithmetic between: as often
+ *		interrupted as an operation that takes as long
  */
 #include "config.h"
 
@@ -142,19 +145,46 @@ const struct bench_contender *const bench_floors[] = {
 	&bench_floor_stack, &bench_floor_memory, NULL
 };
 
-/* ---- the clock's own tail ------------------------------------------------ */
+/* ---- the wall clock of doing nothing ------------------------------------- */
+
+#define EMPTY_NS 500000000u	/* of a phase */
+#define SPIN_NS 500u		/* of one spin, about */
 
 struct empty_state {
 	struct hist es_hist;
-	uint64_t es_ops;
+	uint64_t es_ns;		/* how long a phase lasts */
+	uint64_t es_turns;	/* of one spin; 0: none */
 };
+
+/* Arithmetic alone: no memory, no system call. */
+static inline void
+spin(uint64_t turns)
+{
+	uint64_t x = turns;
+
+	for (uint64_t i = 0; i < turns; i++) {
+		x = x * 3 + 1;
+		__asm__ volatile("" : "+r"(x));
+	}
+}
 
 static void *
 empty_setup(const struct bench_run *run)
 {
 	struct empty_state *es = bench_alloc(sizeof(*es));
 
-	es->es_ops = BENCH_TAIL_OPS(run);
+	es->es_ns = run->br_quick ? 100000 : EMPTY_NS;
+	return (es);
+}
+
+static void *
+spin_setup(const struct bench_run *run)
+{
+	struct empty_state *es = empty_setup(run);
+	uint64_t turns = 10000000, start = clock_ns();
+
+	spin(turns);
+	es->es_turns = turns * SPIN_NS / (clock_ns() - start);
 	return (es);
 }
 
@@ -162,18 +192,26 @@ static void
 empty_phase(void *state, struct bench_out *out)
 {
 	struct empty_state *es = state;
+	uint64_t first = clock_ns(), start, now;
 
 	hist_init(&es->es_hist);
-	for (uint64_t i = 0; i < es->es_ops; i++) {
-		uint64_t start = clock_ns();
-
-		hist_record(&es->es_hist, clock_ns() - start);
-	}
+	do {
+		start = clock_ns();
+		spin(es->es_turns);
+		now = clock_ns();
+		hist_record(&es->es_hist, now - start);
+	} while (now - first < es->es_ns);
 	bench_tail(out, &es->es_hist);
 }
 
 const struct bench_contender bench_empty_loop = {
 	.bn_name = "empty loop",
 	.bn_setup = empty_setup,
+	.bn_phase = empty_phase,
+};
+
+const struct bench_contender bench_spin_loop = {
+	.bn_name = "spin",
+	.bn_setup = spin_setup,
 	.bn_phase = empty_phase,
 };
