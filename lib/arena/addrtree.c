@@ -1,28 +1,26 @@
 /*
- * addrtree.c - segments ordered by address, with the largest below each node.
+ * addrtree.c - ranges ordered by address, with the largest below each node.
  *
- * What min/max, `at`, first, next and last fit, contains and walks ask: the
- * first (last) segment from an address on (back) that is at least so large.
- * One tree holds an arena's free segments, another its spans.
+ * What is asked by address: the first (last) entry from a key on (back) whose
+ * `max' is at least so large.  One tree finds an arena's rows of tags (row.c:
+ * key: where the row begins, max: its largest free segment), another its spans
+ * (key: start, max: size).  All in quanta.
  *
- * A B+-tree of 512-byte nodes: 24 entries of key, largest size, and child (a
- * node, or in leaves a tag).  A binary tree through the tags would cost one
- * cache miss a level, twenty levels at a million; this one has four or five
- * levels, of which all but the last stay in the cache.
+ * A B+-tree of 512-byte nodes: 24 entries of key, max, and child (a node, or in
+ * leaves what the entry is for).  A binary tree would cost one cache miss a
+ * level; of this one all levels but the last stay in the cache.
  *
- *	key[i]	a leaf: the segment's start.  Above: a separator: every key
- *		below child i-1 < key[i] <= every key below child i; key[0] is
- *		not used.
- *	max[i]	the largest size below child i (in a leaf: of the entry).
+ *	key[i]	a leaf: the entry's.  Above: a separator: every key below child
+ *		i-1 < key[i] <= every key below child i; key[0] is 0.
+ *	max[i]	the largest max below child i (in a leaf: the entry's).
  *
  * Insertion splits full nodes on the way down, so one pass does; removal
  * merges a node that has become sparse with a neighbour if both fill at most
  * three quarters of one, so every node but the root's path is at least a third
  * full on average, and an empty one never stays.
  *
- * Nodes come from the arena's stock (arena_impl.h), since an insertion may
- * happen while freeing, which must not fail: without nodes, the insertion is
- * refused, and the caller (freelist.c) goes on without the index.
+ * Nodes come from the arena's stock, which has what an insertion may need
+ * before the operation begins: one a level and a new root.
  *
  * Searching is a descent that turns back at most once a level: a child whose
  * max is large enough can disappoint only if it is the first (last) of the
@@ -32,25 +30,24 @@
 
 #include "arena/arena_impl.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define FANOUT 24u
 #define SPARSE (FANOUT / 3)
 #define MERGED_MAX (FANOUT * 3 / 4)
-/* 2^28 entries, at least 8 a node once merged: ten levels and room. */
-#define LEVELS_MAX 14u
+/* 2^23 entries, at least 8 a node once merged. */
+#define LEVELS_MAX ADDRTREE_LEVELS
 
 struct node {
 	uint16_t nd_count;
-	uint16_t nd_level; /* 0: a leaf */
-	uint32_t nd_spare;
-	uint64_t nd_key[FANOUT];
+	uint16_t nd_level;	/* 0: a leaf */
+	uint32_t nd_up;		/* its parent, or UNIT_NIL */
+	uint64_t nd_top;	/* the largest of nd_max */
+	uint64_t nd_key[FANOUT]; /* unused ones are UINT64_MAX */
 	uint64_t nd_max[FANOUT];
 	uint32_t nd_child[FANOUT];
 };
-_Static_assert(sizeof(struct node) <= TAGS_PER_UNIT * sizeof(struct tag),
-    "a node is one unit of the pool");
+_Static_assert(sizeof(struct node) <= UNIT_BYTES, "a node is a unit");
 
 /* The way down to a leaf. */
 struct way {
@@ -62,25 +59,40 @@ struct way {
 static struct node *
 NODE(uint32_t unit)
 {
-	return (unit_ptr(unit));
+	return (UNIT(unit));
+}
+
+static uint32_t
+node_unit(const struct node *nd)
+{
+	return ((uint32_t)(((const char *)nd - unit_table) / UNIT_BYTES));
 }
 
 static uint32_t
 node_get(struct vmem *vm, unsigned int level)
 {
-	uint32_t unit = vm->vm_nodes[--vm->vm_nnodes];
+	uint32_t unit = unit_take(vm);
+	struct node *nd = NODE(unit);
 
-	NODE(unit)->nd_count = 0;
-	NODE(unit)->nd_level = (uint16_t)level;
+	nd->nd_count = 0;
+	nd->nd_level = (uint16_t)level;
+	nd->nd_up = UNIT_NIL;
+	nd->nd_top = 0;
+	for (unsigned int i = 0; i < FANOUT; i++)
+		nd->nd_key[i] = UINT64_MAX;
 	return (unit);
 }
 
-/* The stock has room: see NODES_MAX. */
+/* A child hears who its parent is. */
 static void
-node_put(struct vmem *vm, uint32_t unit)
+adopt(struct node *nd, unsigned int slot)
 {
-	VERIFY(vm->vm_nnodes < NODES_MAX);
-	vm->vm_nodes[vm->vm_nnodes++] = unit;
+	uint32_t child = nd->nd_child[slot];
+
+	if (nd->nd_level > 0)
+		NODE(child)->nd_up = node_unit(nd);
+	else if (child != UNIT_NIL)
+		ROW(child)->rw_up = node_unit(nd);
 }
 
 static uint64_t
@@ -94,30 +106,30 @@ node_max(const struct node *nd)
 	return (max);
 }
 
-/* The number of keys <= key, from slot `from` on. */
-static unsigned int
-keys_upto(const struct node *nd, unsigned int from, uint64_t key)
+/*
+ * The number of keys <= key, in two steps of few comparisons without branches:
+ * none could be foretold.
+ */
+static inline unsigned int
+keys_upto(const struct node *nd, uint64_t key)
 {
-	unsigned int n = nd->nd_count - from;
-	const uint64_t *base = &nd->nd_key[from];
+	const uint64_t *k = nd->nd_key;
+	unsigned int n = 6u * ((unsigned int)(k[5] <= key) + (k[11] <= key) +
+		(k[17] <= key));
 
-	/* Without branches that depend on the keys: they can't be foretold. */
-	while (n > 1) {
-		unsigned int half = n / 2;
-
-		base += base[half - 1] <= key ? half : 0;
-		n -= half;
-	}
-	if (n == 1)
-		base += *base <= key;
-	return ((unsigned int)(base - nd->nd_key));
+	k += n;
+	n += (unsigned int)(k[0] <= key) + (k[1] <= key) + (k[2] <= key) +
+	    (k[3] <= key) + (k[4] <= key) + (k[5] <= key);
+	return (n < nd->nd_count ? n : nd->nd_count);
 }
+_Static_assert(FANOUT == 24, "three borders part four sixths");
 
-/* The child to look into for `key`: the last whose separator is <= key. */
-static unsigned int
+/* The child to look into for `key`: the last whose separator is <= key; that
+ * of the first child is 0. */
+static inline unsigned int
 child_for(const struct node *nd, uint64_t key)
 {
-	return (keys_upto(nd, 1, key) - 1);
+	return (keys_upto(nd, key) - 1);
 }
 
 static void
@@ -141,23 +153,27 @@ node_close(struct node *nd, unsigned int slot)
 	memmove(&nd->nd_max[slot], &nd->nd_max[slot + 1], n * sizeof(uint64_t));
 	memmove(&nd->nd_child[slot], &nd->nd_child[slot + 1],
 	    n * sizeof(uint32_t));
-	nd->nd_count--;
+	nd->nd_key[--nd->nd_count] = UINT64_MAX;
+	if (slot == 0 && nd->nd_level > 0)
+		nd->nd_key[0] = 0;
 }
 
 /* Move the entries of src from slot `from` on to the end of dst. */
 static void
 node_append(struct node *dst, struct node *src, unsigned int from)
 {
-	size_t n = src->nd_count - from;
+	for (unsigned int i = from; i < src->nd_count; i++) {
+		unsigned int n = dst->nd_count++;
 
-	memcpy(&dst->nd_key[dst->nd_count], &src->nd_key[from],
-	    n * sizeof(uint64_t));
-	memcpy(&dst->nd_max[dst->nd_count], &src->nd_max[from],
-	    n * sizeof(uint64_t));
-	memcpy(&dst->nd_child[dst->nd_count], &src->nd_child[from],
-	    n * sizeof(uint32_t));
-	dst->nd_count = (uint16_t)(dst->nd_count + n);
+		dst->nd_key[n] = src->nd_key[i];
+		dst->nd_max[n] = src->nd_max[i];
+		dst->nd_child[n] = src->nd_child[i];
+		src->nd_key[i] = UINT64_MAX;
+		adopt(dst, n);
+	}
 	src->nd_count = (uint16_t)from;
+	src->nd_top = node_max(src);
+	dst->nd_top = node_max(dst);
 }
 
 /* Split the full child in `slot` of a parent that has room. */
@@ -172,8 +188,11 @@ split_child(struct vmem *vm, struct node *parent, unsigned int slot)
 	node_open(parent, slot + 1);
 	parent->nd_key[slot + 1] = right->nd_key[0];
 	parent->nd_child[slot + 1] = unit;
-	parent->nd_max[slot] = node_max(left);
-	parent->nd_max[slot + 1] = node_max(right);
+	parent->nd_max[slot] = left->nd_top;
+	parent->nd_max[slot + 1] = right->nd_top;
+	if (right->nd_level > 0)
+		right->nd_key[0] = 0;
+	adopt(parent, slot + 1);
 }
 
 static void
@@ -186,22 +205,22 @@ grow_root(struct vmem *vm, struct addrtree *at)
 		root->nd_count = 1;
 		root->nd_key[0] = 0;
 		root->nd_child[0] = at->at_root;
-		root->nd_max[0] = node_max(NODE(at->at_root));
+		root->nd_max[0] = root->nd_top = NODE(at->at_root)->nd_top;
+		adopt(root, 0);
 	}
 	at->at_root = unit;
 	at->at_depth++;
+	VERIFY(at->at_depth <= LEVELS_MAX);
+	vm->vm_low = arena_low(vm);
 }
 
-/* ENOMEM: the stock of nodes might not do; nothing has changed. */
-int
-addrtree_insert(struct vmem *vm, struct addrtree *at, uint32_t tag)
+void
+addrtree_insert(
+    struct vmem *vm, struct addrtree *at, const struct addrentry *entry)
 {
-	uint64_t start = TAG(tag)->bt_start, size = TAG(tag)->bt_size;
 	struct node *nd;
 	unsigned int slot;
 
-	if (vm->vm_nnodes < at->at_depth + 1 || at->at_depth == LEVELS_MAX - 1)
-		return (ENOMEM);
 	if (at->at_depth == 0 || NODE(at->at_root)->nd_count == FANOUT) {
 		grow_root(vm, at);
 		if (at->at_depth > 1)
@@ -209,27 +228,74 @@ addrtree_insert(struct vmem *vm, struct addrtree *at, uint32_t tag)
 	}
 	for (nd = NODE(at->at_root); nd->nd_level > 0;
 	     nd = NODE(nd->nd_child[slot])) {
-		slot = child_for(nd, start);
+		STEP(vm);
+		slot = child_for(nd, entry->ae_key);
 		if (NODE(nd->nd_child[slot])->nd_count == FANOUT) {
 			split_child(vm, nd, slot);
-			if (nd->nd_key[slot + 1] <= start)
+			if (nd->nd_key[slot + 1] <= entry->ae_key)
 				slot++;
 		}
-		if (nd->nd_max[slot] < size)
-			nd->nd_max[slot] = size;
+		if (nd->nd_max[slot] < entry->ae_max)
+			nd->nd_max[slot] = entry->ae_max;
+		if (nd->nd_top < entry->ae_max)
+			nd->nd_top = entry->ae_max;
 	}
-	slot = keys_upto(nd, 0, start);
-	ASSERT(slot == 0 || nd->nd_key[slot - 1] < start);
+	slot = keys_upto(nd, entry->ae_key);
+	ASSERT(slot == 0 || nd->nd_key[slot - 1] < entry->ae_key);
 	node_open(nd, slot);
-	nd->nd_key[slot] = start;
-	nd->nd_max[slot] = size;
-	nd->nd_child[slot] = tag;
+	nd->nd_key[slot] = entry->ae_key;
+	nd->nd_max[slot] = entry->ae_max;
+	nd->nd_child[slot] = entry->ae_child;
+	if (nd->nd_top < entry->ae_max)
+		nd->nd_top = entry->ae_max;
+	adopt(nd, slot);
 	at->at_count++;
-	return (0);
+}
+
+/* The largest below a node changes from nd_top to `top': upwards as far as that
+ * is the largest of a node, or was. */
+static void
+top_change(struct vmem *vm, struct node *nd, uint64_t key, uint64_t top)
+{
+	for (;;) {
+		struct node *up;
+		unsigned int slot;
+		uint64_t old = nd->nd_top;
+
+		nd->nd_top = top;
+		if (nd->nd_up == UNIT_NIL)
+			break;
+		STEP(vm);
+		up = NODE(nd->nd_up);
+		slot = child_for(up, key);
+		up->nd_max[slot] = top;
+		if (top > up->nd_top)
+			nd = up;
+		else if (old == up->nd_top && (top = node_max(up)) != old)
+			nd = up;
+		else
+			break;
+	}
+}
+
+/* The max of the entry `key', at that slot of a leaf, changes. */
+static inline void
+max_change(struct vmem *vm, struct node *nd, unsigned int slot, uint64_t key,
+    uint64_t max)
+{
+	uint64_t old = nd->nd_max[slot];
+
+	STEP(vm);
+	nd->nd_max[slot] = max;
+	if (max > nd->nd_top)
+		top_change(vm, nd, key, max);
+	else if (old == nd->nd_top && max != old &&
+	    (max = node_max(nd)) != old)
+		top_change(vm, nd, key, max);
 }
 
 static void
-way_find(const struct addrtree *at, uint64_t start, struct way *way)
+way_find(const struct addrtree *at, uint64_t key, struct way *way)
 {
 	struct node *nd;
 	unsigned int slot;
@@ -238,29 +304,15 @@ way_find(const struct addrtree *at, uint64_t start, struct way *way)
 	nd = NODE(at->at_root);
 	way->depth = 0;
 	while (nd->nd_level > 0) {
-		slot = child_for(nd, start);
+		slot = child_for(nd, key);
 		way->node[way->depth] = nd;
 		way->slot[way->depth++] = slot;
 		nd = NODE(nd->nd_child[slot]);
 	}
-	slot = keys_upto(nd, 0, start);
-	VERIFY(slot > 0 && nd->nd_key[slot - 1] == start);
+	slot = keys_upto(nd, key);
+	VERIFY(slot > 0 && nd->nd_key[slot - 1] == key);
 	way->node[way->depth] = nd;
 	way->slot[way->depth] = slot - 1;
-}
-
-/* Carry a changed maximum of the node at `depth` upwards. */
-static void
-way_update_max(const struct way *way, unsigned int depth)
-{
-	while (depth > 0) {
-		uint64_t max = node_max(way->node[depth]);
-		struct node *up = way->node[--depth];
-
-		if (up->nd_max[way->slot[depth]] == max)
-			break;
-		up->nd_max[way->slot[depth]] = max;
-	}
 }
 
 /* Drop the child in `slot` if empty; else join it with a neighbour, if they
@@ -273,7 +325,7 @@ merge_child(struct vmem *vm, struct node *parent, unsigned int slot)
 
 	if (NODE(gone)->nd_count == 0) {
 		node_close(parent, slot);
-		node_put(vm, gone);
+		unit_give(vm, gone);
 		return;
 	}
 	if (parent->nd_count == 1)
@@ -289,23 +341,23 @@ merge_child(struct vmem *vm, struct node *parent, unsigned int slot)
 	right->nd_key[0] = right->nd_level > 0 ? parent->nd_key[slot + 1] :
 						 right->nd_key[0];
 	node_append(left, right, 0);
-	parent->nd_max[slot] = node_max(left);
+	parent->nd_max[slot] = left->nd_top;
 	node_close(parent, slot + 1);
-	node_put(vm, gone);
+	unit_give(vm, gone);
 }
 
 void
-addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t start)
+addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t key)
 {
 	struct way way;
 	unsigned int d;
 	uint32_t root;
 
-	way_find(at, start, &way);
+	way_find(at, key, &way);
 	d = way.depth;
+	max_change(vm, way.node[d], way.slot[d], key, 0);
 	node_close(way.node[d], way.slot[d]);
 	at->at_count--;
-	way_update_max(&way, d);
 	while (d > 0 && way.node[d]->nd_count < SPARSE) {
 		d--;
 		merge_child(vm, way.node[d], way.slot[d]);
@@ -316,72 +368,78 @@ addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t start)
 		if (NODE(root)->nd_count > (NODE(root)->nd_level > 0 ? 1 : 0))
 			break;
 		if (NODE(root)->nd_count == 0)
-			*at = (struct addrtree) { .at_root = TAG_NIL };
+			*at = (struct addrtree) { .at_root = UNIT_NIL };
 		else {
 			at->at_root = NODE(root)->nd_child[0];
 			at->at_depth--;
+			NODE(at->at_root)->nd_up = UNIT_NIL;
 		}
-		node_put(vm, root);
+		unit_give(vm, root);
+		vm->vm_low = arena_low(vm);
 	}
 }
 
 /*
- * The segment that starts at `start` now has another start and size, and is
- * still between the same neighbours.  Separators on the way are moved where
- * they would part the entry from its leaf.
+ * The entry's key changes; it stays between the same neighbours.  Separators on
+ * the way are moved where they would part it from its leaf.
  */
 void
-addrtree_change(struct addrtree *at, uint64_t start, uint64_t newstart,
-    uint64_t newsize)
+addrtree_change(
+    struct vmem *vm, struct addrtree *at, uint64_t key, uint64_t newkey)
 {
 	struct way way;
 	struct node *nd;
 	unsigned int slot;
 
-	way_find(at, start, &way);
+	STEP(vm);
+	way_find(at, key, &way);
 	for (unsigned int d = 0; d < way.depth; d++) {
 		nd = way.node[d];
 		slot = way.slot[d];
-		if (slot > 0 && nd->nd_key[slot] > newstart)
-			nd->nd_key[slot] = newstart;
-		if (slot + 1u < nd->nd_count && nd->nd_key[slot + 1] <= newstart)
-			nd->nd_key[slot + 1] = newstart + 1;
+		if (slot > 0 && nd->nd_key[slot] > newkey)
+			nd->nd_key[slot] = newkey;
+		if (slot + 1u < nd->nd_count && nd->nd_key[slot + 1] <= newkey)
+			nd->nd_key[slot + 1] = newkey + 1;
 	}
-	nd = way.node[way.depth];
-	slot = way.slot[way.depth];
-	nd->nd_key[slot] = newstart;
-	if (nd->nd_max[slot] == newsize)
-		return;
-	nd->nd_max[slot] = newsize;
-	way_update_max(&way, way.depth);
+	way.node[way.depth]->nd_key[way.slot[way.depth]] = newkey;
+}
+
+static bool
+found(const struct node *nd, unsigned int i, struct addrentry *entry)
+{
+	*entry = (struct addrentry) { .ae_key = nd->nd_key[i],
+		.ae_max = nd->nd_max[i],
+		.ae_child = nd->nd_child[i] };
+	return (true);
 }
 
 /*
- * The first entry with key >= from and size >= size.  Down to where `from`
+ * The first entry with key >= from and max >= size.  Down to where `from`
  * belongs; then along the leaf, and if that has none, up to the first parent
  * with a later child that is large enough, and down its first such entries.
  */
-uint32_t
-addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size)
+bool
+addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size,
+    struct addrentry *entry)
 {
 	const struct node *way[LEVELS_MAX];
 	unsigned int slot[LEVELS_MAX], d = 0, i;
 	const struct node *nd;
 
 	if (at->at_depth == 0)
-		return (TAG_NIL);
+		return (false);
 	for (nd = NODE(at->at_root); nd->nd_level > 0;
 	     nd = NODE(nd->nd_child[slot[d++]])) {
 		way[d] = nd;
 		slot[d] = child_for(nd, from);
 	}
-	i = from == 0 ? 0 : keys_upto(nd, 0, from - 1);
+	i = from == 0 ? 0 : keys_upto(nd, from - 1);
 	for (;;) {
 		for (; i < nd->nd_count && nd->nd_max[i] < size; i++)
 			continue;
 		if (i < nd->nd_count) {
 			if (nd->nd_level == 0)
-				return (nd->nd_child[i]);
+				return (found(nd, i, entry));
 			way[d] = nd;
 			slot[d++] = i;
 			nd = NODE(nd->nd_child[i]);
@@ -389,34 +447,35 @@ addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size)
 			continue;
 		}
 		if (d == 0)
-			return (TAG_NIL);
+			return (false);
 		nd = way[--d];
 		i = slot[d] + 1;
 	}
 }
 
-/* The last entry with key <= upto and size >= size. */
-uint32_t
-addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size)
+/* The last entry with key <= upto and max >= size. */
+bool
+addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size,
+    struct addrentry *entry)
 {
 	const struct node *way[LEVELS_MAX];
 	unsigned int slot[LEVELS_MAX], d = 0, i;
 	const struct node *nd;
 
 	if (at->at_depth == 0)
-		return (TAG_NIL);
+		return (false);
 	for (nd = NODE(at->at_root); nd->nd_level > 0;
 	     nd = NODE(nd->nd_child[slot[d++]])) {
 		way[d] = nd;
 		slot[d] = child_for(nd, upto);
 	}
-	i = keys_upto(nd, 0, upto); /* entries [0, i) are in reach */
+	i = keys_upto(nd, upto); /* entries [0, i) are in reach */
 	for (;;) {
 		for (; i > 0 && nd->nd_max[i - 1] < size; i--)
 			continue;
 		if (i > 0) {
 			if (nd->nd_level == 0)
-				return (nd->nd_child[i - 1]);
+				return (found(nd, i - 1, entry));
 			way[d] = nd;
 			slot[d++] = i - 1;
 			nd = NODE(nd->nd_child[i - 1]);
@@ -424,10 +483,39 @@ addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size)
 			continue;
 		}
 		if (d == 0)
-			return (TAG_NIL);
+			return (false);
 		nd = way[--d];
 		i = slot[d];
 	}
+}
+
+/*
+ * The child of the last entry with key <= upto: there is one.  The way of every
+ * free, so without an entry's copy and without turning back, which happens only
+ * where a leaf's first entry has been removed.
+ */
+static inline uint32_t
+addrtree_child(const struct vmem *vm, const struct addrtree *at, uint64_t upto)
+{
+	const struct node *nd = NODE(at->at_root);
+	struct addrentry entry;
+	unsigned int slot;
+
+	while (nd->nd_level > 0) {
+		STEP(vm);
+		nd = NODE(nd->nd_child[child_for(nd, upto)]);
+	}
+	slot = keys_upto(nd, upto);
+	if (__builtin_expect(slot > 0, 1))
+		return (nd->nd_child[slot - 1]);
+	VERIFY(addrtree_last(at, upto, 0, &entry));
+	return (entry.ae_child);
+}
+
+uint64_t
+addrtree_max(const struct addrtree *at)
+{
+	return (at->at_depth == 0 ? 0 : NODE(at->at_root)->nd_top);
 }
 
 /* Give every node back, without the lock; recursion is as deep as the tree. */
@@ -439,9 +527,9 @@ node_fini(struct vmem *vm, uint32_t unit)
 	if (nd->nd_level > 0)
 		for (unsigned int i = 0; i < nd->nd_count; i++)
 			node_fini(vm, nd->nd_child[i]);
-	if (vm->vm_nnodes == NODES_MAX)
-		tags_drain(vm);
-	node_put(vm, unit);
+	if (vm->vm_nunits == UNITS_MAX)
+		units_drain(vm);
+	unit_give(vm, unit);
 }
 
 void
@@ -449,7 +537,7 @@ addrtree_fini(struct vmem *vm, struct addrtree *at)
 {
 	if (at->at_depth > 0)
 		node_fini(vm, at->at_root);
-	*at = (struct addrtree) { .at_root = TAG_NIL };
+	*at = (struct addrtree) { .at_root = UNIT_NIL };
 }
 
 /* Keys of the subtree lie in [lo, hi]; counts its entries. */
@@ -460,8 +548,11 @@ node_check(uint32_t unit, unsigned int level, uint64_t lo, uint64_t hi,
 	const struct node *nd = NODE(unit);
 
 	if (nd->nd_level != level || nd->nd_count == 0 ||
-	    nd->nd_count > FANOUT)
+	    nd->nd_count > FANOUT || nd->nd_top != node_max(nd))
 		return (false);
+	for (unsigned int i = nd->nd_count; i < FANOUT; i++)
+		if (nd->nd_key[i] != UINT64_MAX)
+			return (false);
 	for (unsigned int i = 0; i < nd->nd_count; i++) {
 		uint64_t from = i == 0 && level > 0 ? lo : nd->nd_key[i];
 		uint64_t to = i + 1u < nd->nd_count ? nd->nd_key[i + 1] - 1 : hi;
@@ -469,15 +560,13 @@ node_check(uint32_t unit, unsigned int level, uint64_t lo, uint64_t hi,
 		if (from < lo || from > to || to > hi)
 			return (false);
 		if (level > 0) {
-			if (nd->nd_max[i] != node_max(NODE(nd->nd_child[i])) ||
+			if (nd->nd_max[i] != NODE(nd->nd_child[i])->nd_top ||
+			    NODE(nd->nd_child[i])->nd_up != unit ||
 			    !node_check(nd->nd_child[i], level - 1, from, to,
 				countp))
 				return (false);
 			continue;
 		}
-		if (TAG(nd->nd_child[i])->bt_start != nd->nd_key[i] ||
-		    TAG(nd->nd_child[i])->bt_size != nd->nd_max[i])
-			return (false);
 		(*countp)++;
 	}
 	return (true);

@@ -13,75 +13,131 @@
 /* ---- carving ------------------------------------------------------------ */
 
 /*
- * Make [addr, addr + size) of the free segment `t` an allocated one.  The tag
- * of what stays free, if anything does, remains where it is indexed.
+ * The lowest `size' quanta of the free segment at p become another segment, of
+ * type `tag'; the rest of it stays free.
  */
-static int
-carve(struct vmem *vm, uint32_t t, uint64_t addr, uint64_t size)
+static inline void
+carve_low(struct vmem *vm, struct place p, uint64_t size, uint32_t tag)
 {
-	uint64_t start = TAG(t)->bt_start, total = TAG(t)->bt_size;
-	uint64_t head = addr - start, tail = total - head - size;
-	uint32_t busy = t, rest;
+	uint64_t start = tag_start(p), total = tag_size(p);
+	struct place rest;
 
-	ASSERT(addr >= start && head <= total && size <= total - head);
-	if (head != 0 || tail != 0)
-		busy = segment_make(vm,
-		    head != 0 ? t : TAG(t)->bt_prev, addr, size, TAG_BUSY);
-	if (hash_insert(vm, busy) != 0) {
-		if (busy != t)
-			segment_drop(vm, busy);
-		return (ENOMEM);
+	fl_remove(vm, p);
+	tag_set(p, TAG(p) | tag);
+	if (total != size) {
+		rest = row_insert(vm, p, start + size, TAG_GAP, 0);
+		fl_insert(vm, rest);
+		if (rest.row != p.row)
+			row_settle(vm, rest.row);
 	}
-	if (busy == t)
-		fl_remove(vm, t);
-	else if (head == 0)
-		fl_change(vm, t, addr + size, tail);
-	else {
-		fl_change(vm, t, start, head);
-		if (tail != 0) {
-			rest = segment_make(
-			    vm, busy, addr + size, tail, TAG_FREE);
-			fl_insert(vm, rest);
-		}
-	}
-	TAG(busy)->bt_type = TAG_BUSY;
-	TAG(busy)->bt_state = 0;
-	vm->vm_inuse += size;
+	row_settle(vm, p.row);
 	vm->vm_generation++;
-	return (0);
+}
+
+/*
+ * Make [start, start + size), in quanta, part of the segment at p, another
+ * segment, of type `tag'.  What is left below and above stays what it was.
+ * Returns its place.
+ */
+struct place
+arena_carve(struct vmem *vm, struct place p, uint64_t start, uint64_t size,
+    uint32_t tag)
+{
+	uint64_t head = start - tag_start(p), tail = tag_size(p) - head - size;
+	uint32_t old = TAG(p), span = old & (TAG_SPAN | TAG_IMPORTED);
+	uint32_t rest = (old & TAG_FREE) != 0 ? TAG_GAP : old & ~span;
+	struct place lower = p, upper;
+
+	if ((old & TAG_FREE) != 0)
+		fl_remove(vm, p);
+	if (head != 0)
+		p = row_insert(vm, p, start, TAG_GAP, tail != 0);
+	tag_set(p, tag | (head == 0 ? span : 0));
+	if (tail != 0) {
+		upper = row_insert(vm, p, start + size, rest, 0);
+		(void)tag_below(upper, &p);
+		if ((old & TAG_FREE) != 0)
+			fl_insert(vm, upper);
+		row_settle(vm, upper.row);
+	}
+	if (head != 0) {
+		(void)tag_below(p, &lower);
+		if ((old & TAG_FREE) != 0)
+			fl_insert(vm, lower);
+		row_settle(vm, lower.row);
+	}
+	row_settle(vm, p.row);
+	vm->vm_generation++;
+	return (p);
+}
+
+static inline void
+count_alloc(struct vmem *vm, uint64_t size)
+{
+	vm->vm_inuse += size;
+	vm->vm_nbusy++;
+	vm->vm_allocs++;
+}
+
+/* With vm_lock held, after arena_enter(): `size' quanta of the segment at p,
+ * from addr on. */
+static void
+take(struct vmem *vm, struct place p, uint64_t addr, uint64_t size)
+{
+	(void)arena_carve(vm, p, to_quanta(vm, addr), to_quanta(vm, size),
+	    TAG_BUSY);
+	count_alloc(vm, size);
 }
 
 /* With vm_lock held, after arena_enter(). */
 int
 arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
+	struct place p;
 	uint64_t addr;
-	uint32_t t = arena_find(vm, ft, &addr);
-	int error;
 
-	if (t == TAG_NIL)
+	if (!arena_find(vm, ft, &p, &addr))
 		return (ENOMEM);
-	error = carve(vm, t, addr, ft->ft_size);
-	if (error != 0)
-		return (error);
+	take(vm, p, addr, ft->ft_size);
 	vm->vm_cursor = addr + ft->ft_size;
-	vm->vm_allocs++;
 	*addrp = addr;
 	return (0);
 }
 
-/* With an index by address, if it will be asked. */
-static int
-enter_for(struct vmem *vm, const struct fit *ft)
-    TRY_ACQUIRE(0, vm->vm_lock) NO_THREAD_SAFETY_ANALYSIS
+/*
+ * What most requests are: any `size' bytes, by instant or best fit.  No more
+ * than arena_take() does, in fewer steps.
+ */
+static inline int
+take_plain(struct vmem *vm, uint64_t size, uint64_t *addrp)
 {
-	return (by_address(ft) ? arena_enter_indexed(vm) : arena_enter(vm));
+	struct place p;
+	int error = arena_enter(vm);
+
+	if (error != 0)
+		return (error);
+	vm->vm_lookups++;
+	if (fl_best(vm, to_quanta(vm, size), &p)) {
+		*addrp = to_addr(vm, tag_start(p));
+		vm->vm_cursor = *addrp + size;
+		carve_low(vm, p, to_quanta(vm, size), TAG_BUSY);
+		count_alloc(vm, size);
+	} else
+		error = ENOMEM;
+	arena_leave(vm);
+	return (error);
+}
+
+static inline bool
+is_plain(const struct vmem *vm, vm_flag_t flags)
+{
+	return ((VM_POLICY(vm, flags) & (VM_INSTANTFIT | VM_BESTFIT)) != 0);
 }
 
 static int
 take_once(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	int error = enter_for(vm, ft);
+	int error = arena_enter(vm);
 
 	if (error != 0)
 		return (error);
@@ -138,25 +194,17 @@ arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 static int
 take_at(struct vmem *vm, uint64_t addr, uint64_t size) REQUIRES(vm->vm_lock)
 {
-	uint64_t last = addr + (size - 1);
-	uint32_t t;
-	int error = ENOMEM;
+	struct place p = row_find(vm, to_quanta(vm, addr));
+	uint64_t last = to_addr(vm, tag_start(p) + tag_size(p)) - 1;
 
 	vm->vm_lookups++;
-	/* The index does not hold it all only when nodes are wanting: then the
-	 * list is walked. */
-	t = fl_index_all(vm) == 0 ?
-	    addrtree_last(&vm->vm_freetree, addr, 0) :
-	    arena_seek(vm, addr);
-	if (t != TAG_NIL && TAG(t)->bt_type == TAG_FREE &&
-	    TAG(t)->bt_start <= addr && tag_last(TAG(t)) >= last)
-		error = carve(vm, t, addr, size);
-	if (error == 0)
-		vm->vm_allocs++;
-	return (error);
+	if ((TAG(p) & TAG_FREE) == 0 || last < addr + (size - 1))
+		return (ENOMEM);
+	take(vm, p, addr, size);
+	return (0);
 }
 
-/* The same without it.  Without refill: ENOBUFS if the stock of tags is
+/* The same without it.  Without refill: ENOBUFS if the stock of units is
  * short. */
 int
 arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
@@ -164,7 +212,7 @@ arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 	int error;
 
 	if (refill) {
-		error = arena_enter_indexed(vm);
+		error = arena_enter(vm);
 		if (error == 0) {
 			error = take_at(vm, addr, size);
 			arena_leave(vm);
@@ -172,8 +220,8 @@ arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 		return (error);
 	}
 	lock_acquire(&vm->vm_lock);
-	error = vm->vm_ntags < TAGS_PER_OP ? ENOBUFS :
-					     take_at(vm, addr, size);
+	error = units_at_hand(vm, vm->vm_low) ? take_at(vm, addr, size) :
+						ENOBUFS;
 	lock_release(&vm->vm_lock);
 	return (error);
 }
@@ -233,6 +281,11 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
 	int error;
 
 	flags_check(vm, flags, "vmem_xalloc");
+	if ((align | phase | nocross | minaddr) == 0 && ~maxaddr == 0 &&
+	    size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
+	    is_plain(vm, flags) &&
+	    take_plain(vm, round_size(vm, size), addrp) == 0)
+		return (0);
 	error = fit_init(
 	    vm, &ft, size, align, phase, nocross, minaddr, maxaddr, flags);
 	if (error != 0)

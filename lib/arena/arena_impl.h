@@ -16,126 +16,194 @@
 #include "util/assert.h"
 #include "util/lock.h"
 
-/* ---- boundary tags (tag.c) -------------------------------------------- */
+/* ---- units of memory (unit.c) ------------------------------------------ */
 
 /*
- * A boundary tag: one segment, one span, or the head of an arena's list.  Two
- * to a cache line, for footprint is speed: a tag is found by a random access.
- * Links are indexes into one table; 28 bits of them name 2^28 tags (8 GiB).
+ * All that an arena remembers is in units of 512 bytes from one table of
+ * address space, so that a reference is 23 bits: 2^23 units, 4 GiB, room for
+ * 3 * 10^8 segments.  Unit 0 is never handed out.
  */
-#define TAG_INDEX_BITS 28
-#define TAG_INDEX_MASK ((1u << TAG_INDEX_BITS) - 1)
-#define TAG_NIL 0u /* index 0 is never handed out */
+#define UNIT_BITS 23u
+#define UNIT_BYTES 512u
+#define UNIT_NIL 0u
 
-enum tag_type {
-	TAG_UNUSED,
-	TAG_FREE,	  /* a free segment */
-	TAG_BUSY,	  /* an allocated one */
-	TAG_SPAN_STATIC,  /* a span added by the arena's owner */
-	TAG_SPAN_IMPORTED, /* one that goes back to the source when free */
-	TAG_HEAD	  /* before the first span, after the last segment */
-};
+extern char *unit_table;
 
-/* bt_state of a free segment. */
-#define TAG_UNINDEXED 0u
-#define TAG_INDEXED 1u /* its address is in vm_freetree */
-#define TAG_PENDING 2u /* ... or will be: it is in fl_pending[slot] */
-/* bt_state of an allocated one: 0, or */
-#define TAG_CACHED 3u /* free, but held by a quantum cache (VM_CHECK) */
-
-struct tag {
-	uint64_t bt_start;
-	uint64_t bt_size;
-	uint32_t bt_prev : TAG_INDEX_BITS, /* neighbours by address */
-	    bt_type : 4;
-	uint32_t bt_next : TAG_INDEX_BITS, bt_state : 2, bt_slot_hi : 2;
-	uint32_t bt_link : TAG_INDEX_BITS, /* free: next in the bin, or left */
-	    bt_slot_lo : 4;
-	uint32_t bt_back : TAG_INDEX_BITS, /* free: previous, or right */
-	    bt_slot_mid : 2, bt_balance : 2;
-};
-_Static_assert(sizeof(struct tag) == 32, "two tags to a cache line");
-
-extern struct tag *tag_table;
-
-static inline struct tag *
-TAG(uint32_t index)
+static inline void *
+UNIT(uint32_t unit)
 {
-	return (&tag_table[index]);
+	return (unit_table + (size_t)unit * UNIT_BYTES);
 }
 
-static inline bool
-tag_is_span(const struct tag *bt)
-{
-	return (bt->bt_type >= TAG_SPAN_STATIC);
-}
+/* The stock of an arena: refilled below vm_low (see arena_low()) to that and
+ * _FILL more, drained above that and _HIGH more. */
+#define UNITS_FILL 8u
+#define UNITS_HIGH 40u
+/* The most that arena_low() comes to; and room for what one operation gives
+ * back: three rows, their places in the tree, and what three bins shrink by. */
+#define UNITS_LOW_MAX (3 * ADDRTREE_LEVELS + 12)
+#define UNITS_BACK_MAX (3 + 3 * ADDRTREE_LEVELS + 3 * BIN_UNITS)
+#define UNITS_MAX (UNITS_LOW_MAX + UNITS_HIGH + UNITS_BACK_MAX)
 
-/* Last address of a segment or span: never wraps. */
-static inline uint64_t
-tag_last(const struct tag *bt)
-{
-	return (bt->bt_start + (bt->bt_size - 1));
-}
-
-/* Units of 512 bytes from the tags' table: nodes of trees, magazines. */
-#define TAGS_PER_UNIT 16u
-
-enum pool_kind { POOL_TAGS, POOL_UNITS, POOL_KINDS };
-
-/* Most an operation takes: an import (2) and a split (2). */
-#define TAGS_PER_OP 4u
-/* Nodes one insertion can take: one a level and a root. */
-#define NODES_PER_OP 8u
-/* An arena's own stock: refilled below _LOW to _FILL, drained above _HIGH. */
-#define TAGS_FILL 32u
-#define TAGS_HIGH 128u
-#define NODES_FILL 16u
-#define NODES_HIGH 48u
-/* An operation removes from trees thrice at most, 14 levels each. */
-#define NODES_MAX (NODES_HIGH + 48u)
-
-unsigned int pool_get(enum pool_kind kind, uint32_t *units, unsigned int want);
-void pool_put(enum pool_kind kind, const uint32_t *units, unsigned int count);
-void *unit_ptr(uint32_t unit);
+unsigned int pool_get(uint32_t *units, unsigned int want);
+void pool_put(const uint32_t *units, unsigned int count);
 
 int pool_open(bool bootstrap);
-int tags_refill(struct vmem *vm);
-void tags_drain(struct vmem *vm);
-void tags_return_all(struct vmem *vm);
+int units_refill(struct vmem *vm);
+void units_drain(struct vmem *vm);
+void units_return_all(struct vmem *vm);
+static inline bool units_at_hand(const struct vmem *vm, unsigned int count);
+static inline uint32_t unit_take(struct vmem *vm);
+static inline void unit_give(struct vmem *vm, uint32_t unit);
 
-/* Memory for arenas and hash tables: page-sized, zero, from meta or mmap. */
+/* Memory for arenas and caches: page-sized, zero, from meta or mmap. */
 void *meta_alloc(size_t size);
 void meta_free(void *ptr, size_t size);
 
 /* ---- ordered by address (addrtree.c) ----------------------------------- */
 
 struct addrtree {
-	uint32_t at_root;	/* a unit, or TAG_NIL */
+	uint32_t at_root;	/* a unit, or UNIT_NIL */
 	uint32_t at_depth;	/* levels, 0 when empty */
 	uint64_t at_count;	/* entries */
 };
 
-int addrtree_insert(struct vmem *vm, struct addrtree *at, uint32_t tag);
-void addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t start);
-void addrtree_change(struct addrtree *at, uint64_t start, uint64_t newstart,
-    uint64_t newsize);
-/* First entry from `from` on, last up to `upto`, of at least `size`. */
-uint32_t addrtree_first(
-    const struct addrtree *at, uint64_t from, uint64_t size);
-uint32_t addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size);
+struct addrentry {
+	uint64_t ae_key;
+	uint64_t ae_max;
+	uint32_t ae_child;
+};
+
+/* A tree has no more levels: addrtree.c. */
+#define ADDRTREE_LEVELS 10u
+
+void addrtree_insert(
+    struct vmem *vm, struct addrtree *at, const struct addrentry *entry);
+void addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t key);
+void addrtree_change(
+    struct vmem *vm, struct addrtree *at, uint64_t key, uint64_t newkey);
+/* The first entry from `from` on, the last up to `upto`, whose max is at least
+ * `size`. */
+bool addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size,
+    struct addrentry *entry);
+bool addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size,
+    struct addrentry *entry);
+uint64_t addrtree_max(const struct addrtree *at);
 void addrtree_fini(struct vmem *vm, struct addrtree *at);
 const char *addrtree_check(const struct addrtree *at);
 
-/* ---- ordered by size (sizetree.c) -------------------------------------- */
+/* ---- boundary tags, in rows (row.c) ------------------------------------- */
 
-void sizetree_insert(uint32_t *root, uint32_t tag);
-void sizetree_remove(uint32_t *root, uint32_t tag);
-uint32_t sizetree_lower(uint32_t root, uint64_t size); /* smallest >= size */
-uint32_t sizetree_max(uint32_t root);
-uint32_t sizetree_next(uint32_t root, uint32_t tag);
-const char *sizetree_check(uint32_t root, uint64_t *countp);
+#define ROW_TAGS 56u
+/* Starts in a row are less than this many quanta apart. */
+#define ROW_REACH (UINT64_C(0x7ffffffe))
 
-/* ---- free segments (freelist.c) ---------------------------------------- */
+/*
+ * A boundary tag says where a segment begins and what it is; it ends where the
+ * next begins.  So a tag is two words: an offset in the row, and these bits.
+ */
+#define TAG_FREE 0x80000000u	 /* a free segment */
+#define TAG_SPAN 0x40000000u	 /* a span begins here */
+#define TAG_IMPORTED 0x20000000u /* ... that goes back to the source */
+#define TAG_LARGE 0x10000000u	 /* free: its place is a record of large.c */
+#define TAG_BUSY 0x10000000u	 /* not free: allocated */
+#define TAG_GAP 0x00000000u	 /* not free, nor allocated: in no span */
+#define TAG_CACHED 0x08000000u	 /* allocated, and held by a quantum cache */
+/* The place of a free segment: in its bin, or a record. */
+#define TAG_PLACE 0x07ffffffu
+#define PLACE_NONE TAG_PLACE	 /* in no bin: there was no memory for it */
+
+struct row {
+	uint32_t rw_prev;	/* neighbours by address, or UNIT_NIL */
+	uint32_t rw_next;
+	uint32_t rw_up;		/* the node of vm_rows with its entry */
+	uint16_t rw_count;	/* tags */
+	uint8_t rw_stale;	/* rw_max may be too large: row_settle() */
+	uint8_t rw_slot;	/* where in rw_up that entry was */
+	uint64_t rw_base;	/* quanta: where the first segment begins */
+	uint64_t rw_end;	/* quanta: where the last one ends, mod 2^64 */
+	uint64_t rw_max;	/* quanta: the largest free segment's size */
+	uint64_t rw_free;	/* a bit for each tag of a free segment */
+	uint64_t rw_spare[2];
+	int32_t rw_off[ROW_TAGS]; /* quanta from rw_base; INT32_MAX: unused */
+	uint32_t rw_tag[ROW_TAGS];
+};
+_Static_assert(sizeof(struct row) == UNIT_BYTES, "a row is a unit");
+
+static inline struct row *
+ROW(uint32_t unit)
+{
+	return (UNIT(unit));
+}
+
+/* A tag: valid until the next tag is inserted or removed. */
+struct place {
+	uint32_t row;
+	unsigned int slot;
+};
+
+static inline uint32_t
+TAG(struct place p)
+{
+	return (ROW(p.row)->rw_tag[p.slot]);
+}
+
+static inline void
+tag_set(struct place p, uint32_t tag)
+{
+	struct row *rw = ROW(p.row);
+	uint64_t bit = UINT64_C(1) << p.slot;
+
+	rw->rw_tag[p.slot] = tag;
+	rw->rw_free = (rw->rw_free & ~bit) |
+	    ((uint64_t)(tag >> 31) << p.slot);
+}
+
+/* Where its segment begins, and how large it is, in quanta. */
+static inline uint64_t
+tag_start(struct place p)
+{
+	const struct row *rw = ROW(p.row);
+
+	return (rw->rw_base + (uint64_t)rw->rw_off[p.slot]);
+}
+
+static inline uint64_t
+row_size(const struct row *rw, unsigned int slot)
+{
+	if (slot + 1 < rw->rw_count)
+		return ((uint64_t)(rw->rw_off[slot + 1] - rw->rw_off[slot]));
+	return (rw->rw_end - (rw->rw_base + (uint64_t)rw->rw_off[slot]));
+}
+
+static inline uint64_t
+tag_size(struct place p)
+{
+	return (row_size(ROW(p.row), p.slot));
+}
+
+static inline bool
+tag_is_busy(uint32_t tag)
+{
+	return ((tag & (TAG_FREE | TAG_BUSY)) == TAG_BUSY);
+}
+
+void rows_init(struct vmem *vm);
+void rows_fini(struct vmem *vm);
+struct place row_find(const struct vmem *vm, uint64_t quantum);
+bool tag_above(struct place p, struct place *above);
+bool tag_below(struct place p, struct place *below);
+struct place row_insert(struct vmem *vm, struct place after, uint64_t start,
+    uint32_t tag, unsigned int more);
+void row_remove(struct vmem *vm, struct place p);
+void row_raise(struct vmem *vm, uint32_t row, uint64_t size);
+void row_settle(struct vmem *vm, uint32_t row);
+void row_thin(struct vmem *vm, uint32_t row);
+bool row_with(const struct row *rw, uint32_t tag, uint64_t size,
+    unsigned int *slotp);
+uint64_t row_max(const struct row *rw);
+
+/* ---- free segments, by size (freelist.c, bin.c, large.c) ---------------- */
 
 /*
  * Segments of up to FL_EXACT quanta have a bin for each size.  4096 = 64 * 64:
@@ -143,73 +211,64 @@ const char *sizetree_check(uint32_t root, uint64_t *countp);
  */
 #define FL_EXACT 4096u
 #define FL_WORDS (FL_EXACT / 64)
-/* Insertions into the address tree that are put off: the slot has 8 bits. */
-#define FL_PENDING 256u
+#define BIN_INLINE 3u
+
+/* Rows of free segments of one size: bin.c. */
+struct bin {
+	uint32_t bn_count;
+	uint32_t bn_item[BIN_INLINE]; /* beyond that: a root, and its depth */
+};
+
+/* What the worst push needs: a new root, and the way down: bin.c. */
+#define BIN_UNITS 4u
+
+void bin_push(struct vmem *vm, struct bin *bn, uint32_t row);
+uint32_t bin_pop(struct vmem *vm, struct bin *bn);
+uint32_t *bin_item(struct bin *bn, uint32_t place);
+void bin_fini(struct vmem *vm, struct bin *bn);
+
+#define LARGE_NIL 0u
+
+struct larges {
+	uint32_t lg_root;	/* records by (size, start), or LARGE_NIL */
+	uint32_t lg_open;	/* units with unused records: a list */
+	uint64_t lg_count;
+};
+
+uint32_t large_insert(struct vmem *vm, struct larges *lg, uint64_t start,
+    uint64_t size, uint32_t row);
+void large_remove(struct vmem *vm, struct larges *lg, uint32_t record);
+uint32_t large_lower(const struct larges *lg, uint64_t size);
+uint64_t large_max(const struct larges *lg);
+uint32_t large_next(const struct larges *lg, uint32_t record);
+uint64_t large_size(uint32_t record);
+uint32_t large_row(uint32_t record);
+void large_move(uint32_t record, uint32_t row);
+void large_fini(struct vmem *vm, struct larges *lg);
+const char *large_check(const struct larges *lg);
 
 struct freelist {
 	uint64_t fl_summary;		 /* bit w: fl_bits[w] isn't 0 */
 	uint64_t fl_bits[FL_WORDS];	 /* bit: that bin isn't empty */
-	uint32_t fl_bin[FL_EXACT];	 /* head of the list of size i+1 */
-	uint32_t fl_large;		 /* sizetree of the larger ones */
-	uint32_t fl_largest;		 /* the largest of them, cached */
+	struct larges fl_large;		 /* the larger ones */
+	uint64_t fl_largest;		 /* quanta, the largest of those, or 0 */
 	uint64_t fl_count;		 /* free segments */
-	uint64_t fl_unindexed;		 /* neither indexed nor pending */
-	uint32_t fl_pending[FL_PENDING]; /* ring of tags yet to be indexed */
-	unsigned int fl_hand;		 /* where the next one goes */
+	uint64_t fl_strays;		 /* of them in no bin */
+	uint64_t fl_stray_from;		 /* quanta: where to look for strays */
+	struct bin fl_bin[FL_EXACT];	 /* those of size i+1 */
 };
 
-void fl_insert(struct vmem *vm, uint32_t tag);
-void fl_remove(struct vmem *vm, uint32_t tag);
-void fl_change(struct vmem *vm, uint32_t tag, uint64_t start, uint64_t size);
-uint32_t fl_best(const struct vmem *vm, uint64_t size);
-uint32_t fl_after(const struct vmem *vm, uint32_t tag);
+void fl_insert(struct vmem *vm, struct place p);
+void fl_remove(struct vmem *vm, struct place p);
+void fl_moved(struct vmem *vm, struct place p);
+bool fl_best(struct vmem *vm, uint64_t size, struct place *p);
+bool fl_after(struct vmem *vm, struct place *p);
 uint64_t fl_max(const struct vmem *vm);
-int fl_index_all(struct vmem *vm);
+void fl_adopt(struct vmem *vm);
+void fl_fini(struct vmem *vm);
+const char *fl_check_row(
+    struct vmem *vm, uint32_t row, uint64_t *count, uint64_t *strays);
 const char *fl_check(struct vmem *vm);
-
-/* ---- allocated segments (hash.c) --------------------------------------- */
-
-struct hashline;
-
-struct hashtable {
-	struct hashline *ht_line;
-	uint64_t ht_lines;
-};
-
-/* An entry found: valid until the next insertion or removal. */
-struct hashplace {
-	struct hashtable *hp_table;
-	uint64_t hp_home, hp_line;
-	unsigned int hp_slot;
-	uint32_t hp_tag;
-};
-
-struct hash {
-	struct hashtable hs_now;  /* where entries go */
-	struct hashtable hs_old;  /* being emptied into hs_now, or none */
-	uint64_t hs_moved;	  /* home buckets of hs_old emptied so far */
-	uint64_t hs_seed;	  /* of the keys */
-	uint64_t hs_count;	  /* entries */
-	uint64_t hs_grow_above;	  /* counts beyond which to resize */
-	uint64_t hs_shrink_below;
-	bool hs_busy;		  /* somebody resizes it, without the lock */
-};
-
-int hash_init(struct vmem *vm);
-void hash_fini(struct vmem *vm);
-int hash_insert(struct vmem *vm, uint32_t tag);
-bool hash_find(struct vmem *vm, uint64_t start, struct hashplace *hp);
-void hash_remove(struct vmem *vm, const struct hashplace *hp);
-void hash_resize(struct vmem *vm);   /* no lock held */
-void hash_step(struct vmem *vm);
-uint64_t hash_bytes(const struct vmem *vm);
-
-static inline bool
-hash_wants_resize(const struct hash *hs)
-{
-	return (hs->hs_count > hs->hs_grow_above ||
-	    hs->hs_count < hs->hs_shrink_below);
-}
 
 /* ---- constraints (fit.c) ----------------------------------------------- */
 
@@ -256,24 +315,26 @@ struct vmem {
 	unsigned int vm_qcache_count;
 
 	_Alignas(64) struct lock vm_lock;
-	uint32_t vm_head;		/* [L] tag: the list's head */
-	uint32_t vm_tags;		/* [L] stock of tags, by bt_link */
-	unsigned int vm_ntags;		/* [L] */
-	unsigned int vm_nnodes;		/* [L] stock of nodes */
-	uint32_t vm_nodes[NODES_MAX];	/* [L] */
+	unsigned int vm_low;		/* [L] units an operation may need */
+	unsigned int vm_nunits;		/* [L] stock of units */
+	struct addrtree vm_rows;	/* [L] rows of tags, by address */
 	uint64_t vm_size;		/* [L] bytes in spans */
 	uint64_t vm_inuse;		/* [L] bytes allocated */
+	uint64_t vm_nbusy;		/* [L] allocated segments */
+	uint64_t vm_ntags;		/* [L] */
 	uint64_t vm_limit;		/* [L] 0: none */
-	uint64_t vm_nspans;		/* [L] */
 	uint64_t vm_cursor;		/* [L] next fit goes on here */
 	uint64_t vm_generation;		/* [L] changes of the segments */
 	uint64_t vm_freed;		/* [L] times space was gained */
-	uint64_t vm_tags_used;		/* [L] in the list of segments */
-	struct addrtree vm_freetree;	/* [L] free segments by address */
-	struct addrtree vm_spantree;	/* [L] spans by address */
-	struct hash vm_hash;		/* [L] allocated ones by address */
+	struct addrtree vm_spans;	/* [L] spans, by address */
 	vmem_reclaim_t *vm_reclaim;	/* [L] */
 	void *vm_reclaim_arg;		/* [L] */
+	uint32_t vm_units[UNITS_MAX];	/* [L] */
+#ifdef VMEM_DEBUG
+	unsigned int vm_entered_units;	/* [L] vm_nunits at arena_enter() */
+	uint64_t vm_steps;		/* [L] of the operation under way */
+	uint64_t vm_steps_max;		/* [L] the most that one took */
+#endif
 
 	/* Counters [L], but for those that caches keep. */
 	uint64_t vm_allocs, vm_frees, vm_fails, vm_waits;
@@ -295,43 +356,97 @@ struct vmem {
 	struct freelist vm_free;	/* [L] last: it is large */
 };
 
+/* The stock's own accessors: with vm_lock held. */
+static inline bool
+units_at_hand(const struct vmem *vm, unsigned int count)
+{
+	return (vm->vm_nunits >= count);
+}
+
+static inline uint32_t
+unit_take(struct vmem *vm)
+{
+	VERIFY(vm->vm_nunits > 0);
+	return (vm->vm_units[--vm->vm_nunits]);
+}
+
+static inline void
+unit_give(struct vmem *vm, uint32_t unit)
+{
+	VERIFY(vm->vm_nunits < UNITS_MAX);
+	vm->vm_units[vm->vm_nunits++] = unit;
+}
+
+/*
+ * Units that an operation may need.  The most is an import and the allocation
+ * that it is for: two segments are carved, out of a gap and out of that.
+ * Carving adds two tags: two rows at most (the row splits, or they are too far
+ * apart for one), hence two insertions next to each other into the tree of
+ * rows, by which each level splits once at most, and the root.  Importing adds
+ * a span, a split a level and a root too.  A free segment may want a bin to
+ * grow, once an operation for sure: the rest is welcome, not needed
+ * (freelist.c).
+ */
+static inline unsigned int
+arena_low(const struct vmem *vm)
+{
+	return (2 * (2 + vm->vm_rows.at_depth + 1) + vm->vm_spans.at_depth + 1 +
+	    BIN_UNITS);
+}
+
+/* Steps of an operation, in nodes and rows that it looks at: debug builds. */
+#ifdef VMEM_DEBUG
+#define STEP(vm) ((void)((struct vmem *)(uintptr_t)(vm))->vm_steps++)
+#else
+#define STEP(vm) ((void)(vm))
+#endif
+
+/* Addresses and quanta. */
+static inline uint64_t
+to_quanta(const struct vmem *vm, uint64_t addr)
+{
+	return (addr >> vm->vm_shift);
+}
+
+static inline uint64_t
+to_addr(const struct vmem *vm, uint64_t quanta)
+{
+	return (quanta << vm->vm_shift);
+}
+
 /* arena.c */
-/* 0: vm_lock is held, tags are there. */
+/* 0: vm_lock is held, units are there. */
 int arena_enter(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
-int arena_enter_indexed(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
 void arena_enter_free(struct vmem *vm) ACQUIRE(vm->vm_lock);
-void arena_enter_look(struct vmem *vm) ACQUIRE(vm->vm_lock);
 int arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill);
 void arena_leave(struct vmem *vm) RELEASE(vm->vm_lock);
-uint32_t arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
+bool arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp);
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 void arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who);
 void arena_put_cached(struct vmem *vm, uint64_t addr, uint64_t size);
 void arena_put_quietly(
     struct vmem *vm, uint64_t addr, uint64_t size, const char *who);
-uint32_t tag_take(struct vmem *vm);
-void tag_give(struct vmem *vm, uint32_t index);
-void list_insert_after(uint32_t at, uint32_t tag);
-void list_remove(uint32_t tag);
-void arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size,
-    const char *who, struct hashplace *hp);
+void arena_mark_cached(struct vmem *vm, uint64_t addr, uint64_t size,
+    bool cached, const char *who);
+struct place arena_carve(struct vmem *vm, struct place p, uint64_t start,
+    uint64_t size, uint32_t tag);
 
 /* span.c */
 int span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
-    enum tag_type type, uint32_t *freep);
+    bool imported);
 int span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
-bool span_detach(struct vmem *vm, uint32_t freetag, uint64_t *addrp,
+bool span_whole(struct place p);
+void span_detach(struct vmem *vm, struct place p, uint64_t *addrp,
     uint64_t *sizep);
+uint64_t span_largest(const struct vmem *vm);
 void arenas_add(struct vmem *vm);
 void arenas_remove(struct vmem *vm);
 struct vmem *arenas_next(const struct vmem *root, uint64_t after);
 int arenas_set_parent(struct vmem *vm, struct vmem *parent);
 void arenas_count_waiting(struct vmem *vm, int sign);
 void arena_unpin(struct vmem *vm);
-
-/* walk.c */
-uint32_t arena_seek(struct vmem *vm, uint64_t addr);
 
 /* waitq.c */
 void waitq_append(struct vmem *vm, struct vmem_request *vr);

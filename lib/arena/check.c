@@ -1,11 +1,11 @@
 /*
  * check.c - every invariant of an arena (arena.c, 3.), verified.
  *
- * The list of segments is gone through in slices, so that others get the lock
- * in between.  What is local to a segment is checked in any case; the sums
- * only if nothing changed from the first slice to the last, for else they
- * aren't of one moment: vm_generation tells.  The indexes are checked whole,
- * under one hold of the lock, if they are small, or if nothing else can.
+ * The rows are gone through in slices, so that others get the lock in between.
+ * What is local to a row is checked in any case; the sums only if nothing
+ * changed from the first slice to the last, for else they aren't of one
+ * moment: vm_generation tells.  The bins and the trees are checked whole, under
+ * one hold of the lock, if they are small, or if nothing else can.
  */
 #include "config.h"
 
@@ -13,55 +13,96 @@
 
 #include <errno.h>
 
-#define SLICE 512u
-/* Free segments up to which the indexes are checked under one hold. */
+/* Rows looked at under one hold of the lock. */
+#define SLICE 16u
+/* Free segments, and spans, up to which the trees are checked in one go. */
 #define INDEX_MAX 65536u
 
 struct tally {
 	uint64_t inuse, free, spans, span_bytes, busy_count, free_count;
-	uint64_t tags, cached;
+	uint64_t tags, strays, rows;
 };
 
-/* One tag against its neighbour before it. */
-static const char *
-check_tag(struct vmem *vm, uint32_t t, struct tally *sum)
+/* Can the segment above not be joined with this one? */
+static bool
+parted(uint32_t tag, uint32_t above)
 {
-	const struct tag *bt = TAG(t), *prev = TAG(bt->bt_prev);
-	struct hashplace hp;
+	if ((above & TAG_SPAN) != 0)
+		return (true);
+	if ((tag & TAG_FREE) != 0 || (above & TAG_FREE) != 0)
+		return ((tag & TAG_FREE) != (above & TAG_FREE));
+	return (tag_is_busy(tag) || tag_is_busy(above));
+}
+
+/* One tag, and against the one above it. */
+static const char *
+check_tag(struct vmem *vm, struct place p, struct tally *sum)
+{
+	uint32_t tag = TAG(p);
+	uint64_t size = tag_size(p);
+	struct place above;
+	bool span = (tag & TAG_SPAN) != 0;
+	struct addrentry entry;
 
 	sum->tags++;
-	if (prev->bt_next != t)
-		return ("the list of segments is broken");
-	if (tag_is_span(bt)) {
+	if (size == 0 && (vm->vm_shift != 0 || tag != TAG_GAP))
+		return ("a segment is empty");
+	if (span) {
 		sum->spans++;
-		sum->span_bytes += bt->bt_size;
-		if (prev->bt_type != TAG_HEAD &&
-		    (tag_is_span(prev) || tag_last(prev) >= bt->bt_start))
-			return ("spans are out of order, or empty");
-		if (TAG(bt->bt_next)->bt_start != bt->bt_start)
-			return ("a span's first segment isn't at its start");
-		return (NULL);
+		if (!addrtree_last(&vm->vm_spans, tag_start(p), 0, &entry) ||
+		    entry.ae_key != tag_start(p))
+			return ("a span isn't in the tree of spans");
+		sum->span_bytes += to_addr(vm, entry.ae_max);
 	}
-	if (bt->bt_size == 0 || (bt->bt_size & (vm->vm_quantum - 1)) != 0 ||
-	    (bt->bt_start & (vm->vm_quantum - 1)) != 0)
-		return ("a segment isn't whole quanta");
-	if (!tag_is_span(prev) && prev->bt_type != TAG_HEAD &&
-	    tag_last(prev) + 1 != bt->bt_start)
-		return ("there is a gap between segments");
-	if (bt->bt_type == TAG_FREE) {
-		sum->free += bt->bt_size;
-		sum->free_count++;
-		return (prev->bt_type == TAG_FREE ?
-			"two free neighbours aren't joined" :
-			NULL);
-	}
-	if (bt->bt_type != TAG_BUSY)
+	if ((tag & TAG_FREE) != 0) {
+		sum->free += to_addr(vm, size);
+	} else if (tag_is_busy(tag)) {
+		sum->inuse += to_addr(vm, size);
+		sum->busy_count++;
+	} else if (span || tag != TAG_GAP)
 		return ("a segment has no known type");
-	sum->inuse += bt->bt_size;
-	sum->busy_count++;
-	return (hash_find(vm, bt->bt_start, &hp) && hp.hp_tag == t ?
-		NULL :
-		"an allocated segment isn't in the hash table");
+	if (tag_above(p, &above) && !parted(tag, TAG(above)))
+		return ("two neighbours aren't joined");
+	return (NULL);
+}
+
+/* A row against its neighbour and its entry in the tree. */
+static const char *
+check_row(struct vmem *vm, uint32_t row, struct tally *sum)
+{
+	const struct row *rw = ROW(row);
+	struct addrentry entry;
+	const char *why = NULL;
+
+	sum->rows++;
+	if (rw->rw_count == 0 || rw->rw_count > ROW_TAGS ||
+	    rw->rw_off[0] != 0)
+		return ("a row of tags is empty");
+	for (unsigned int i = 1; i < rw->rw_count; i++)
+		if (rw->rw_off[i] <= rw->rw_off[i - 1])
+			return ("a row of tags is out of order");
+	for (unsigned int i = rw->rw_count; i < ROW_TAGS; i++)
+		if (rw->rw_off[i] != INT32_MAX)
+			return ("a row's unused places aren't marked");
+	if (rw->rw_next != UNIT_NIL &&
+	    (ROW(rw->rw_next)->rw_base != rw->rw_end ||
+		ROW(rw->rw_next)->rw_prev != row))
+		return ("there is a gap between rows");
+	if (!addrtree_last(&vm->vm_rows, rw->rw_base, 0, &entry) ||
+	    entry.ae_key != rw->rw_base || entry.ae_child != row)
+		return ("a row isn't in the tree of rows");
+	if (rw->rw_stale || rw->rw_max != row_max(rw) ||
+	    entry.ae_max != rw->rw_max)
+		return ("a row's largest free segment isn't known");
+	for (unsigned int i = 0; i < rw->rw_count; i++)
+		if ((rw->rw_free >> i & 1) != rw->rw_tag[i] >> 31)
+			return ("a row's bitmap of free segments is wrong");
+	if (rw->rw_free >> rw->rw_count != 0)
+		return ("a row's bitmap of free segments is too long");
+	for (unsigned int i = 0; why == NULL && i < rw->rw_count; i++)
+		why = check_tag(vm, (struct place) { row, i }, sum);
+	return (why != NULL ? why :
+	    fl_check_row(vm, row, &sum->free_count, &sum->strays));
 }
 
 static const char *
@@ -69,43 +110,38 @@ check_sums(const struct vmem *vm, const struct tally *sum)
 {
 	if (sum->inuse != vm->vm_inuse)
 		return ("the allocated segments don't sum up to what is in use");
-	if (sum->span_bytes != vm->vm_size || sum->spans != vm->vm_nspans ||
-	    sum->spans != vm->vm_spantree.at_count)
+	if (sum->span_bytes != vm->vm_size ||
+	    sum->spans != vm->vm_spans.at_count)
 		return ("the spans don't sum up to the size");
 	if (sum->inuse + sum->free != vm->vm_size)
 		return ("the segments don't cover the spans");
-	if (sum->busy_count != vm->vm_hash.hs_count)
-		return ("the hash table counts wrong");
-	if (sum->free_count != vm->vm_free.fl_count)
+	if (sum->busy_count != vm->vm_nbusy)
+		return ("the allocated segments count wrong");
+	if (sum->free_count != vm->vm_free.fl_count ||
+	    sum->strays != vm->vm_free.fl_strays)
 		return ("the free segments count wrong");
-	if (sum->tags + 1 != vm->vm_tags_used)
+	if (sum->tags != vm->vm_ntags)
 		return ("the tags in use count wrong");
+	if (sum->rows != vm->vm_rows.at_count)
+		return ("the rows count wrong");
 	return (NULL);
 }
 
+/* Some rows, from the one that *cursor lies in. */
 static const char *
 check_slice(struct vmem *vm, uint64_t *cursor, bool *more, struct tally *sum)
 {
-	uint32_t t = *cursor == 0 ? TAG(vm->vm_head)->bt_next :
-				    arena_seek(vm, *cursor);
+	uint32_t row = row_find(vm, *cursor).row;
 	const char *why = NULL;
-	unsigned int n = 0;
 
-	*more = false;
-	if (t == TAG_NIL)
-		return (NULL);
-	/* A slice that begins with a span's first segment has the span too. */
-	if (t != vm->vm_head && tag_is_span(TAG(TAG(t)->bt_prev)) && *cursor != 0)
-		t = TAG(t)->bt_prev;
-	for (; t != vm->vm_head && why == NULL; t = TAG(t)->bt_next) {
-		if (n++ >= SLICE && !tag_is_span(TAG(TAG(t)->bt_prev)) &&
-		    TAG(t)->bt_start != 0) {
-			*cursor = TAG(t)->bt_start;
-			*more = true;
-			break;
-		}
-		why = check_tag(vm, t, sum);
+	for (unsigned int n = 0; n < SLICE && row != UNIT_NIL && why == NULL;
+	     n++) {
+		why = check_row(vm, row, sum);
+		row = ROW(row)->rw_next;
 	}
+	*more = row != UNIT_NIL;
+	if (*more)
+		*cursor = ROW(row)->rw_base;
 	return (why);
 }
 
@@ -118,7 +154,7 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 	bool more = true, first = true;
 
 	while (more && why == NULL) {
-		arena_enter_look(vm);
+		arena_enter_free(vm);
 		if (first)
 			generation = vm->vm_generation;
 		why = check_slice(vm, &cursor, &more, &sum);
@@ -126,8 +162,8 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 			why = check_sums(vm, &sum);
 		if (why == NULL && first && vm->vm_free.fl_count <= INDEX_MAX)
 			why = fl_check(vm);
-		if (why == NULL && first && vm->vm_nspans <= INDEX_MAX)
-			why = addrtree_check(&vm->vm_spantree);
+		if (why == NULL && first && vm->vm_spans.at_count <= INDEX_MAX)
+			why = addrtree_check(&vm->vm_spans);
 		first = false;
 		arena_leave(vm);
 	}

@@ -1,9 +1,9 @@
 /*
  * find.c - a free segment for a request, by its strategy: arena.c, 5.
  *
- * Searching changes nothing but the index by address, which is completed when
- * it is asked.  Every loop here looks at segments that are large enough; what
- * makes one disappoint is alignment, a border not to be crossed, or the window.
+ * Searching changes nothing.  Every loop here looks at segments that are large
+ * enough; what makes one disappoint is alignment, a border not to be crossed,
+ * or the window.
  */
 #include "config.h"
 
@@ -13,151 +13,211 @@
 #define INSTANT_LOOKS 64u
 
 static bool
-fits(const struct fit *ft, uint32_t tag, uint64_t *addrp)
+fits(const struct vmem *vm, const struct fit *ft, struct place p,
+    uint64_t *addrp)
 {
-	const struct tag *bt = TAG(tag);
+	uint64_t start = tag_start(p);
+	uint64_t first = to_addr(vm, start);
+	uint64_t last = to_addr(vm, start + tag_size(p)) - 1;
 
 	if (ft->ft_policy == VM_LASTFIT)
-		return (fit_high(ft, bt->bt_start, tag_last(bt), addrp));
-	return (fit_low(ft, bt->bt_start, tag_last(bt), addrp));
+		return (fit_high(ft, first, last, addrp));
+	return (fit_low(ft, first, last, addrp));
+}
+
+static uint64_t
+tag_addr(const struct vmem *vm, struct place p)
+{
+	return (to_addr(vm, tag_start(p)));
 }
 
 /* Smallest first. */
-static uint32_t
-find_by_size(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_by_size(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
 	uint64_t sure = fit_sure(ft);
 	unsigned int looks = INSTANT_LOOKS;
-	uint32_t t;
+	bool found;
 
-	if (ft->ft_policy == VM_INSTANTFIT && sure <= fl_max(vm)) {
-		t = fl_best(vm, sure);
-		if (t != TAG_NIL && fits(ft, t, addrp))
-			return (t);
-	}
-	for (t = fl_best(vm, ft->ft_size); t != TAG_NIL; t = fl_after(vm, t)) {
-		if (fits(ft, t, addrp))
-			return (t);
+	if (ft->ft_policy == VM_INSTANTFIT &&
+	    fl_best(vm, to_quanta(vm, sure), p) && fits(vm, ft, *p, addrp))
+		return (true);
+	for (found = fl_best(vm, to_quanta(vm, ft->ft_size), p); found;
+	     found = fl_after(vm, p)) {
+		if (fits(vm, ft, *p, addrp))
+			return (true);
 		if (ft->ft_policy == VM_INSTANTFIT && --looks == 0)
 			break;
 	}
-	return (TAG_NIL);
+	return (false);
+}
+
+/* ---- by address --------------------------------------------------------- */
+
+/* The first free segment of so many quanta in a row, from *slot on. */
+static bool
+row_first(const struct row *rw, uint64_t size, unsigned int *slot)
+{
+	uint64_t bits = *slot < ROW_TAGS ? rw->rw_free >> *slot << *slot : 0;
+
+	for (; bits != 0; bits &= bits - 1) {
+		*slot = (unsigned int)__builtin_ctzll(bits);
+		if (row_size(rw, *slot) >= size)
+			return (true);
+	}
+	return (false);
+}
+
+/* The last one, down from *slot, which may be one below the row. */
+static bool
+row_last(const struct row *rw, uint64_t size, unsigned int *slot)
+{
+	uint64_t bits;
+
+	if (*slot >= ROW_TAGS)
+		return (false);
+	bits = rw->rw_free & ((UINT64_C(2) << *slot) - 1);
+	while (bits != 0) {
+		*slot = 63 - (unsigned int)__builtin_clzll(bits);
+		if (row_size(rw, *slot) >= size)
+			return (true);
+		bits &= ~(UINT64_C(1) << *slot);
+	}
+	return (false);
+}
+
+/* The first free segment of so many quanta from p on. */
+static bool
+seek_up(const struct vmem *vm, struct place *p, uint64_t size)
+{
+	struct addrentry entry;
+
+	for (;;) {
+		const struct row *rw = ROW(p->row);
+
+		STEP(vm);
+		if (rw->rw_max >= size && row_first(rw, size, &p->slot))
+			return (true);
+		if (!addrtree_first(
+			&vm->vm_rows, rw->rw_base + 1, size, &entry))
+			return (false);
+		*p = (struct place) { entry.ae_child, 0 };
+	}
+}
+
+/* The last one up to p; p.slot may be one below its row. */
+static bool
+seek_down(const struct vmem *vm, struct place *p, uint64_t size)
+{
+	struct addrentry entry;
+
+	for (;;) {
+		const struct row *rw = ROW(p->row);
+
+		STEP(vm);
+		if (rw->rw_max >= size && row_last(rw, size, &p->slot))
+			return (true);
+		if (rw->rw_base == 0 || !addrtree_last(&vm->vm_rows,
+			rw->rw_base - 1, size, &entry))
+			return (false);
+		*p = (struct place) { entry.ae_child,
+			ROW(entry.ae_child)->rw_count - 1u };
+	}
 }
 
 /* Lowest address first, from `from` on; segments of at least `size`. */
-static uint32_t
-find_upwards(const struct vmem *vm, const struct fit *ft, uint64_t from,
-    uint64_t size, unsigned int looks, uint64_t *addrp)
+static bool
+find_upwards(struct vmem *vm, const struct fit *ft, uint64_t from,
+    uint64_t size, unsigned int looks, struct place *p, uint64_t *addrp)
 {
-	uint32_t t = addrtree_last(&vm->vm_freetree, from, 0);
-
-	/* The one that `from` lies in, then those after it. */
-	if (t == TAG_NIL || tag_last(TAG(t)) < from || TAG(t)->bt_size < size)
-		t = addrtree_first(&vm->vm_freetree, from, size);
-	for (; t != TAG_NIL && TAG(t)->bt_start <= ft->ft_max;
-	     t = addrtree_first(
-		 &vm->vm_freetree, TAG(t)->bt_start + 1, size)) {
-		if (fits(ft, t, addrp))
-			return (t);
-		if (--looks == 0 || TAG(t)->bt_start == UINT64_MAX)
+	*p = row_find(vm, to_quanta(vm, from));
+	for (; seek_up(vm, p, to_quanta(vm, size)) &&
+	     tag_addr(vm, *p) <= ft->ft_max; p->slot++) {
+		if (fits(vm, ft, *p, addrp))
+			return (true);
+		if (--looks == 0)
 			break;
 	}
-	return (TAG_NIL);
+	return (false);
 }
 
-static uint32_t
-find_downwards(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_downwards(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
-	uint32_t t =
-	    addrtree_last(&vm->vm_freetree, ft->ft_max, ft->ft_size);
-
-	for (; t != TAG_NIL && tag_last(TAG(t)) >= ft->ft_min;
-	     t = addrtree_last(
-		 &vm->vm_freetree, TAG(t)->bt_start - 1, ft->ft_size)) {
-		if (fits(ft, t, addrp))
-			return (t);
-		if (TAG(t)->bt_start == 0)
+	*p = row_find(vm, to_quanta(vm, ft->ft_max));
+	for (; seek_down(vm, p, to_quanta(vm, ft->ft_size)); p->slot--) {
+		if (fits(vm, ft, *p, addrp))
+			return (true);
+		if (tag_addr(vm, *p) <= ft->ft_min)
 			break;
 	}
-	return (TAG_NIL);
+	return (false);
 }
 
 /* The smallest that fits within the window: looks at all in it that might. */
-static uint32_t
-find_best_in_window(
-    const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_best_in_window(struct vmem *vm, const struct fit *ft, struct place *bestp,
+    uint64_t *addrp)
 {
-	uint32_t best = TAG_NIL, t;
-	uint64_t from = ft->ft_min, addr;
+	struct place p = row_find(vm, to_quanta(vm, ft->ft_min));
+	uint64_t best = UINT64_MAX, addr;
 
-	for (;;) {
-		t = find_upwards(vm, ft, from, ft->ft_size, UINT32_MAX, &addr);
-		if (t == TAG_NIL)
-			break;
-		if (best == TAG_NIL || TAG(t)->bt_size < TAG(best)->bt_size) {
-			best = t;
+	for (; seek_up(vm, &p, to_quanta(vm, ft->ft_size)) &&
+	     tag_addr(vm, p) <= ft->ft_max; p.slot++)
+		if (tag_size(p) < best && fits(vm, ft, p, &addr)) {
+			best = tag_size(p);
+			*bestp = p;
 			*addrp = addr;
 		}
-		from = tag_last(TAG(t));
-		if (from == UINT64_MAX)
-			break;
-		from++;
-	}
-	return (best);
+	return (best != UINT64_MAX);
 }
 
 /* From the cursor on, then from the start. */
-static uint32_t
-find_next(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_next(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
 	struct fit rest = *ft;
-	uint32_t t;
 
 	if (vm->vm_cursor > ft->ft_min && vm->vm_cursor <= ft->ft_max) {
 		rest.ft_min = vm->vm_cursor;
-		t = find_upwards(vm, &rest, rest.ft_min, ft->ft_size,
-		    UINT32_MAX, addrp);
-		if (t != TAG_NIL)
-			return (t);
+		if (find_upwards(vm, &rest, rest.ft_min, ft->ft_size,
+			UINT32_MAX, p, addrp))
+			return (true);
 	}
 	return (find_upwards(
-	    vm, ft, ft->ft_min, ft->ft_size, UINT32_MAX, addrp));
+	    vm, ft, ft->ft_min, ft->ft_size, UINT32_MAX, p, addrp));
 }
 
-static uint32_t
-find_in_window(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_in_window(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
-	uint64_t sure = fit_sure(ft);
-	uint32_t t;
-
 	if (ft->ft_policy == VM_BESTFIT)
-		return (find_best_in_window(vm, ft, addrp));
+		return (find_best_in_window(vm, ft, p, addrp));
 	/* Two segments at most may be cut by the window, and disappoint. */
-	t = find_upwards(vm, ft, ft->ft_min, sure, 3, addrp);
-	if (t == TAG_NIL)
-		t = find_upwards(vm, ft, ft->ft_min, ft->ft_size,
-		    INSTANT_LOOKS, addrp);
-	return (t);
+	return (find_upwards(vm, ft, ft->ft_min, fit_sure(ft), 3, p, addrp) ||
+	    find_upwards(vm, ft, ft->ft_min, ft->ft_size, INSTANT_LOOKS, p,
+		addrp));
 }
 
-/* Without an index by address (no nodes could be had): every segment. */
-static uint32_t
-find_by_walking(const struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+static bool
+find_by_address(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
-	uint32_t best = TAG_NIL, t = TAG(vm->vm_head)->bt_next;
-	uint64_t addr;
-
-	for (; t != vm->vm_head; t = TAG(t)->bt_next) {
-		if (TAG(t)->bt_type != TAG_FREE || !fits(ft, t, &addr))
-			continue;
-		if (best != TAG_NIL && ft->ft_policy != VM_LASTFIT &&
-		    (ft->ft_policy != VM_BESTFIT ||
-			TAG(best)->bt_size <= TAG(t)->bt_size))
-			continue;
-		best = t;
-		*addrp = addr;
+	switch (ft->ft_policy) {
+	case VM_FIRSTFIT:
+		return (find_upwards(vm, ft, ft->ft_min, ft->ft_size,
+		    UINT32_MAX, p, addrp));
+	case VM_LASTFIT:
+		return (find_downwards(vm, ft, p, addrp));
+	case VM_NEXTFIT:
+		return (find_next(vm, ft, p, addrp));
+	default:
+		return (find_in_window(vm, ft, p, addrp));
 	}
-	return (best);
 }
 
 static bool
@@ -168,32 +228,23 @@ by_address(const struct fit *ft)
 }
 
 /* A free segment in which the request fits, and where: with vm_lock held. */
-uint32_t
-arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+bool
+arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
 {
-	uint32_t t;
+	bool found;
 
 	vm->vm_lookups++;
-	if (fl_max(vm) < ft->ft_size)
-		return (TAG_NIL);
-	if (!by_address(ft)) {
-		if (!ft->ft_plain)
-			return (find_by_size(vm, ft, addrp));
-		t = fl_best(vm, ft->ft_size);
-		*addrp = TAG(t)->bt_start;
-		return (t);
-	}
-	if (fl_index_all(vm) != 0)
-		return (find_by_walking(vm, ft, addrp));
-	switch (ft->ft_policy) {
-	case VM_FIRSTFIT:
-		return (find_upwards(
-		    vm, ft, ft->ft_min, ft->ft_size, UINT32_MAX, addrp));
-	case VM_LASTFIT:
-		return (find_downwards(vm, ft, addrp));
-	case VM_NEXTFIT:
-		return (find_next(vm, ft, addrp));
-	default:
-		return (find_in_window(vm, ft, addrp));
-	}
+	if (by_address(ft))
+		return (find_by_address(vm, ft, p, addrp));
+	if (ft->ft_plain) {
+		found = fl_best(vm, to_quanta(vm, ft->ft_size), p);
+		if (found)
+			*addrp = tag_addr(vm, *p);
+	} else
+		found = find_by_size(vm, ft, p, addrp);
+	/* What is in no bin is found by its address. */
+	if (!found && __builtin_expect(vm->vm_free.fl_strays > 0, 0))
+		found = find_by_address(vm, ft, p, addrp);
+	return (found);
 }

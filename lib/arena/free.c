@@ -3,7 +3,7 @@
  *
  * A free looks up the tag, joins free neighbours, releases an imported span
  * that has become free, and serves who waits.  It needs no memory, and so
- * can't fail; only giving back the middle of an allocation takes tags, for what
+ * can't fail; only giving back a part of an allocation adds tags, for what
  * stays.
  */
 #include "config.h"
@@ -19,78 +19,96 @@
 
 static void __attribute__((__noreturn__, __cold__, __noinline__))
 misfreed(const struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
-    const struct tag *bt)
+    struct place p)
 {
-	if (bt == NULL)
+	uint64_t is = to_addr(vm, tag_size(p));
+
+	if (!tag_is_busy(TAG(p)) || to_addr(vm, tag_start(p)) != addr)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): no "
 		    "allocation starts there (expected one: freed twice, "
 		    "or never allocated?)", who, vm->vm_name, addr, size);
-	if (bt->bt_size != size)
+	if (is != size)
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong "
 		    "size (expected %" PRIu64 ")", who, vm->vm_name, addr,
-		    size, bt->bt_size);
+		    size, is);
 	vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): freed already "
 	    "(expected an allocated range)", who, vm->vm_name, addr, size);
 }
 
-/* Where exactly that allocation is; anything else is misuse. */
-void
-arena_hash_get(struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
-    struct hashplace *hp)
+/* The tag of exactly that allocation, which says `tag' but for the bits in
+ * `ignore'; anything else is misuse. */
+static struct place
+busy_find(struct vmem *vm, uint64_t addr, uint64_t size, uint32_t tag,
+    uint32_t ignore, const char *who)
 {
-	if (!hash_find(vm, addr, hp))
-		misfreed(vm, addr, size, who, NULL);
-	if (TAG(hp->hp_tag)->bt_size != size)
-		misfreed(vm, addr, size, who, TAG(hp->hp_tag));
+	struct place p = row_find(vm, to_quanta(vm, addr));
+
+	ignore |= TAG_SPAN | TAG_IMPORTED;
+	if (__builtin_expect((TAG(p) & ~ignore) != tag ||
+		to_addr(vm, tag_start(p)) != addr ||
+		to_addr(vm, tag_size(p)) != size, 0))
+		misfreed(vm, addr, size, who, p);
+	return (p);
 }
 
-/* Join an allocated segment, out of the hash already, with free neighbours;
- * returns the free segment that it is part of now. */
-static uint32_t
-coalesce(struct vmem *vm, uint32_t tag)
+/*
+ * The allocated segment at p becomes free, joined with free neighbours: the
+ * place of what it is then.  Rows that it leaves are settled before their tags
+ * go, for the row may go with them.
+ */
+static struct place
+release(struct vmem *vm, struct place p)
 {
-	uint32_t prev = TAG(tag)->bt_prev, next = TAG(tag)->bt_next;
-	uint64_t start = TAG(tag)->bt_start, size = TAG(tag)->bt_size;
-	bool below = TAG(prev)->bt_type == TAG_FREE;
-	bool above = TAG(next)->bt_type == TAG_FREE;
+	struct place below, above, result = p;
+	bool down = (TAG(p) & TAG_SPAN) == 0 && tag_below(p, &below) &&
+	    (TAG(below) & TAG_FREE) != 0;
+	bool up = tag_above(p, &above) &&
+	    (TAG(above) & (TAG_FREE | TAG_SPAN)) == TAG_FREE;
 
-	if (below && above) {
-		size += TAG(next)->bt_size;
-		fl_remove(vm, next);
-		segment_drop(vm, next);
+	if (down) {
+		fl_remove(vm, below);
+		result = below;
 	}
-	if (below) {
-		fl_change(vm, prev, TAG(prev)->bt_start,
-		    TAG(prev)->bt_size + size);
-		segment_drop(vm, tag);
-		return (prev);
+	if (up) {
+		fl_remove(vm, above);
+		if (above.row != result.row)
+			row_settle(vm, above.row);
+		row_remove(vm, above);
 	}
-	if (above) {
-		fl_change(vm, next, start, TAG(next)->bt_size + size);
-		segment_drop(vm, tag);
-		return (next);
+	if (down) {
+		if (p.row != result.row)
+			row_settle(vm, p.row);
+		row_remove(vm, p);
 	}
-	fl_insert(vm, tag);
-	return (tag);
+	fl_insert(vm, result);
+	row_settle(vm, result.row);
+	return (result);
 }
 
-/* Free an allocated segment; true: a span is to be released, which one. */
-static bool
-put_place(struct vmem *vm, const struct hashplace *hp, uint64_t *spanp,
-    uint64_t *sizep)
-{
-	uint32_t tag = hp->hp_tag;
-	uint64_t size = TAG(tag)->bt_size;
+/* A span to be given back: its address and size; size 0: none is. */
+struct freed {
+	uint64_t addr;
+	uint64_t size;
+};
 
-	__builtin_prefetch(TAG(TAG(tag)->bt_prev));
-	__builtin_prefetch(TAG(TAG(tag)->bt_next));
-	hash_remove(vm, hp);
-	tag = coalesce(vm, tag);
+/* Free an allocated segment; *span: what is to be released, without the
+ * lock. */
+static void
+put_place(struct vmem *vm, struct place p, struct freed *span)
+{
+	uint64_t size = to_addr(vm, tag_size(p));
+
+	span->size = 0;
+	p = release(vm, p);
 	vm->vm_inuse -= size;
+	vm->vm_nbusy--;
 	vm->vm_generation++;
 	vm->vm_freed++;
-	return (TAG(TAG(tag)->bt_prev)->bt_type == TAG_SPAN_IMPORTED &&
-	    span_detach(vm, tag, spanp, sizep));
+	if (__builtin_expect((TAG(p) & TAG_IMPORTED) != 0, 0) &&
+	    span_whole(p))
+		span_detach(vm, p, &span->addr, &span->size);
+	else
+		row_thin(vm, p.row);
 }
 
 /* Free without serving who waits; `cached`: out of a quantum cache. */
@@ -98,19 +116,29 @@ static void
 put(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
     const char *who)
 {
-	struct hashplace hp;
-	uint64_t span, span_size;
-	bool release;
+	struct freed span;
 
 	arena_enter_free(vm);
-	arena_hash_get(vm, addr, size, who, &hp);
-	if (!cached && TAG(hp.hp_tag)->bt_state == TAG_CACHED)
-		misfreed(vm, addr, size, who, TAG(hp.hp_tag));
-	release = put_place(vm, &hp, &span, &span_size);
+	put_place(vm, busy_find(vm, addr, size, TAG_BUSY,
+			  cached ? TAG_CACHED : 0, who), &span);
 	vm->vm_frees++;
 	arena_leave(vm);
-	if (release)
-		vm->vm_release(vm->vm_source, span, span_size);
+	if (span.size != 0)
+		vm->vm_release(vm->vm_source, span.addr, span.size);
+}
+
+/* Note that an allocation is in a quantum cache now, or has left it. */
+void
+arena_mark_cached(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
+    const char *who)
+{
+	struct place p;
+
+	lock_acquire(&vm->vm_lock);
+	p = busy_find(vm, addr, size,
+	    cached ? TAG_BUSY : TAG_BUSY | TAG_CACHED, 0, who);
+	tag_set(p, TAG(p) ^ TAG_CACHED);
+	lock_release(&vm->vm_lock);
 }
 
 void
@@ -154,88 +182,55 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	arena_put(vm, addr, round_size(vm, size), "vmem_xfree");
 }
 
-/* Make two allocations of one, parted at addr inside it: the upper part gets a
- * tag and a place in the hash.  ENOMEM: there is no place. */
-static int
-split_busy(struct vmem *vm, uint32_t tag, uint64_t addr)
-{
-	uint64_t lower = addr - TAG(tag)->bt_start;
-	uint32_t upper = segment_make(
-	    vm, tag, addr, TAG(tag)->bt_size - lower, TAG_BUSY);
-	int error = hash_insert(vm, upper);
-
-	if (error != 0)
-		segment_drop(vm, upper);
-	else
-		TAG(tag)->bt_size = lower;
-	return (error);
-}
-
-/* Undo that. */
+/* [addr, addr + size) becomes an allocation of its own, and goes.  What stays,
+ * if anything does, is one allocation, or two: allocations made less those
+ * freed is always how many there are. */
 static void
-join_busy(struct vmem *vm, uint32_t tag)
+put_part(struct vmem *vm, struct place p, uint64_t addr, uint64_t size,
+    struct freed *span)
 {
-	uint32_t upper = TAG(tag)->bt_next;
-	struct hashplace hp;
+	uint64_t whole = to_addr(vm, tag_size(p));
+	bool below = to_addr(vm, tag_start(p)) != addr;
+	bool above = to_addr(vm, tag_start(p)) + (whole - 1) !=
+	    addr + (size - 1);
 
-	VERIFY(hash_find(vm, TAG(upper)->bt_start, &hp));
-	hash_remove(vm, &hp);
-	TAG(tag)->bt_size += TAG(upper)->bt_size;
-	segment_drop(vm, upper);
-}
-
-/* Part [addr, last] from the allocation that it lies in; its start is then
- * addr.  ENOMEM: nothing has changed. */
-static int
-split_out(struct vmem *vm, uint32_t tag, uint64_t addr, uint64_t last)
-{
-	bool above = tag_last(TAG(tag)) != last;
-	int error = 0;
-
-	if (above)
-		error = split_busy(vm, tag, last + 1);
-	if (error == 0 && TAG(tag)->bt_start != addr) {
-		error = split_busy(vm, tag, addr);
-		if (error != 0 && above)
-			join_busy(vm, tag);
-	}
-	return (error);
+	p = arena_carve(
+	    vm, p, to_quanta(vm, addr), to_quanta(vm, size), TAG_BUSY);
+	vm->vm_nbusy += (uint64_t)below + above;
+	if (below && above)
+		vm->vm_allocs++;
+	else if (!below && !above)
+		vm->vm_frees++;
+	put_place(vm, p, span);
 }
 
 int
 vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 {
-	uint64_t last = addr + (size - 1), span, span_size;
-	struct hashplace hp;
-	bool release = false;
-	uint32_t busy;
+	uint64_t last = addr + (size - 1);
+	struct freed span;
+	struct place p;
 	int error;
 
 	flags_check(vm, flags, "vmem_xfree_part");
 	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
 	    last < addr)
 		return (EINVAL);
-	error = arena_enter_indexed(vm);
+	error = arena_enter(vm);
 	if (error != 0)
 		return (error);
-	busy = arena_seek(vm, addr);
-	if (busy == TAG_NIL || TAG(busy)->bt_type != TAG_BUSY ||
-	    TAG(busy)->bt_state == TAG_CACHED || TAG(busy)->bt_start > addr || tag_last(TAG(busy)) < last)
+	p = row_find(vm, to_quanta(vm, addr));
+	if ((TAG(p) & ~(TAG_SPAN | TAG_IMPORTED)) != TAG_BUSY ||
+	    to_addr(vm, tag_start(p) + tag_size(p)) - 1 < last)
 		vmem_panic("vmem_xfree_part(\"%s\", 0x%" PRIx64 ", %" PRIu64
 		    "): expected a range inside one allocation", vm->vm_name,
 		    addr, size);
-	error = split_out(vm, busy, addr, last);
-	if (error == 0) {
-		arena_hash_get(vm, addr, size, "vmem_xfree_part", &hp);
-		release = put_place(vm, &hp, &span, &span_size);
-		vm->vm_frees++;
-	}
+	put_part(vm, p, addr, size, &span);
 	arena_leave(vm);
-	if (release)
-		vm->vm_release(vm->vm_source, span, span_size);
-	if (error == 0)
-		wait_serve_tree(vm);
-	return (error);
+	if (span.size != 0)
+		vm->vm_release(vm->vm_source, span.addr, span.size);
+	wait_serve_tree(vm);
+	return (0);
 }
 
 void

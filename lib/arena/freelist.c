@@ -1,105 +1,192 @@
 /*
- * freelist.c - free segments, by size and by address.
+ * freelist.c - free segments, by size.
  *
- * By size.  A segment of up to 4096 quanta is in the bin of exactly its size,
- * a list (last in, first out); a bitmap of two levels says which bins aren't
- * empty.  So the smallest segment that fits is two find-first-set away: best
- * fit at the price of instant fit, and "none" is found as fast.  Against bins
- * of powers of two this halves the free segments under random churn, which is
- * footprint, and footprint is time.  Bins are lists rather than kept in order
- * of address, for that costs a cache miss a level: on the real traces the
- * extent is within 1.01 of a best fit that takes the lowest address.
- * Larger segments are in a balanced tree by size (sizetree.c).
+ * A segment of up to 4096 quanta is in the bin of exactly its size (bin.c); a
+ * bitmap of two levels says which bins aren't empty.  So the smallest segment
+ * that fits is two find-first-set away: best fit at the price of instant fit,
+ * and "none" is found as fast.  Against bins of powers of two this halves the
+ * free segments under random churn, which is footprint, and footprint is time.
+ * From a bin the last one is taken: what was freed lately is in the cache.
+ * Keeping bins in order of address would cost a cache miss a level: on the real
+ * traces the extent is within 1.01 of a best fit that takes the lowest address.
+ * Larger segments are in a balanced tree by size (large.c).
  *
- * By address.  addrtree.c finds what is asked by address.  Most allocations
- * never ask, and most free segments are reused soon, so indexing is put off:
- * a newly free segment goes into a ring of the 256 latest, and only who is
- * pushed out of the ring is inserted in the tree, one insertion an operation
- * at most.  A question by address first indexes what is in the ring.
+ * By address free segments are found through their rows (row.c).
  *
- * Insertion in the tree may want for nodes (addrtree.c).  Then the segment is
- * counted as unindexed; questions by address look for such by walking, until
- * nodes can be had.  So a free never fails.
+ * A bin or the tree may want for a unit to take a segment, and a free must not
+ * fail.  Then the segment is a stray: it is free and in no bin.  Requests that
+ * find nothing else look for strays by address, and as soon as there are units
+ * again operations take them in, some rows at a time (fl_adopt()).  So strays
+ * exist only where memory for tags has run out.
  */
 #include "config.h"
 
 #include "arena/arena_impl.h"
 
-#include <errno.h>
+/* Rows that an operation looks through for strays. */
+#define ADOPT_ROWS 8u
 
-static unsigned int
-slot_of(const struct tag *bt)
+static inline bool
+bin_has(const struct freelist *fl, unsigned int bin)
 {
-	return ((unsigned int)bt->bt_slot_hi << 6 |
-	    (unsigned int)bt->bt_slot_mid << 4 | bt->bt_slot_lo);
+	return ((fl->fl_bits[bin / 64] >> (bin % 64) & 1) != 0);
 }
 
-static void
-slot_set(struct tag *bt, unsigned int slot)
+static inline void
+bit_on(struct freelist *fl, unsigned int bin)
 {
-	bt->bt_slot_lo = slot & 15;
-	bt->bt_slot_mid = (slot >> 4) & 3;
-	bt->bt_slot_hi = (slot >> 6) & 3;
-}
-
-/* ---- by size ------------------------------------------------------------ */
-
-static void
-bin_insert(struct vmem *vm, uint32_t tag)
-{
-	struct freelist *fl = &vm->vm_free;
-	struct tag *bt = TAG(tag);
-	uint64_t quanta = bt->bt_size >> vm->vm_shift;
-	unsigned int bin;
-
-	if (quanta > FL_EXACT) {
-		sizetree_insert(&fl->fl_large, tag);
-		if (fl->fl_largest == TAG_NIL ||
-		    TAG(fl->fl_largest)->bt_size <= bt->bt_size)
-			fl->fl_largest = sizetree_max(fl->fl_large);
-		return;
-	}
-	bin = (unsigned int)quanta - 1;
-	bt->bt_back = TAG_NIL;
-	bt->bt_link = fl->fl_bin[bin] & TAG_INDEX_MASK;
-	if (bt->bt_link != TAG_NIL)
-		TAG(bt->bt_link)->bt_back = tag & TAG_INDEX_MASK;
-	fl->fl_bin[bin] = tag;
 	fl->fl_bits[bin / 64] |= UINT64_C(1) << (bin % 64);
 	fl->fl_summary |= UINT64_C(1) << (bin / 64);
 }
 
-static void
-bin_remove(struct vmem *vm, uint32_t tag)
+static inline void
+bit_off(struct freelist *fl, unsigned int bin)
 {
-	struct freelist *fl = &vm->vm_free;
-	struct tag *bt = TAG(tag);
-	uint64_t quanta = bt->bt_size >> vm->vm_shift;
-	unsigned int bin;
-
-	if (quanta > FL_EXACT) {
-		sizetree_remove(&fl->fl_large, tag);
-		if (fl->fl_largest == tag)
-			fl->fl_largest = sizetree_max(fl->fl_large);
-		return;
-	}
-	bin = (unsigned int)quanta - 1;
-	if (bt->bt_link != TAG_NIL)
-		TAG(bt->bt_link)->bt_back = bt->bt_back;
-	if (bt->bt_back != TAG_NIL) {
-		TAG(bt->bt_back)->bt_link = bt->bt_link;
-		return;
-	}
-	fl->fl_bin[bin] = bt->bt_link;
-	if (bt->bt_link != TAG_NIL)
-		return;
 	fl->fl_bits[bin / 64] &= ~(UINT64_C(1) << (bin % 64));
 	if (fl->fl_bits[bin / 64] == 0)
 		fl->fl_summary &= ~(UINT64_C(1) << (bin / 64));
 }
 
+static inline uint32_t
+tag_placed(uint32_t tag, uint32_t place)
+{
+	return ((tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_FREE | place);
+}
+
+/* ---- in and out --------------------------------------------------------- */
+
+/* The tag's place in what it was put into, or PLACE_NONE. */
+static uint32_t
+place_make(struct vmem *vm, struct place p, uint64_t size)
+{
+	struct freelist *fl = &vm->vm_free;
+	struct bin *bn;
+	uint32_t record;
+
+	if (__builtin_expect(size > FL_EXACT, 0)) {
+		record = large_insert(
+		    vm, &fl->fl_large, tag_start(p), size, p.row);
+		if (record == LARGE_NIL)
+			return (PLACE_NONE);
+		if (size > fl->fl_largest)
+			fl->fl_largest = size;
+		return (TAG_LARGE | record);
+	}
+	bn = &fl->fl_bin[size - 1];
+	if (!units_at_hand(vm, BIN_UNITS) || bn->bn_count >= PLACE_NONE)
+		return (PLACE_NONE);
+	if (bn->bn_count == 0)
+		bit_on(fl, (unsigned int)size - 1);
+	bin_push(vm, bn, p.row);
+	return (bn->bn_count - 1);
+}
+
+/* The segment at p has become free, or another: put it where it belongs. */
+void
+fl_insert(struct vmem *vm, struct place p)
+{
+	uint64_t size = tag_size(p);
+	uint32_t place = place_make(vm, p, size);
+
+	tag_set(p, tag_placed(TAG(p), place));
+	if (__builtin_expect(place == PLACE_NONE, 0))
+		vm->vm_free.fl_strays++;
+	vm->vm_free.fl_count++;
+	row_raise(vm, p.row, size);
+}
+
+/* The last of the bin goes to the place that `tag' leaves. */
+static void
+bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
+{
+	struct freelist *fl = &vm->vm_free;
+	struct bin *bn = &fl->fl_bin[bin];
+	uint32_t last = bn->bn_count - 1, row;
+	unsigned int slot;
+
+	if (place != last) {
+		row = *bin_item(bn, last);
+		*bin_item(bn, place) = row;
+		VERIFY(row_with(ROW(row), TAG_FREE | last, bin + 1, &slot));
+		ROW(row)->rw_tag[slot] = tag_placed(
+		    ROW(row)->rw_tag[slot], place);
+		STEP(vm);
+	}
+	(void)bin_pop(vm, bn);
+	if (last == 0)
+		bit_off(fl, bin);
+}
+
+/* Out of its bin: the segment at p is about to change.  Until it is binned
+ * again, or its tag is set, it counts as a gap. */
+void
+fl_remove(struct vmem *vm, struct place p)
+{
+	struct freelist *fl = &vm->vm_free;
+	uint32_t tag = TAG(p), place = tag & TAG_PLACE;
+	uint64_t size = tag_size(p);
+
+	ASSERT((tag & TAG_FREE) != 0);
+	tag_set(p, (tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_GAP);
+	if (__builtin_expect((tag & TAG_LARGE) != 0, 0)) {
+		large_remove(vm, &fl->fl_large, place);
+		if (size == fl->fl_largest)
+			fl->fl_largest = large_max(&fl->fl_large);
+	} else if (__builtin_expect(place == PLACE_NONE, 0))
+		fl->fl_strays--;
+	else
+		bin_remove(vm, (unsigned int)size - 1, place);
+	fl->fl_count--;
+	if (size == ROW(p.row)->rw_max)
+		ROW(p.row)->rw_stale = 1;
+}
+
+/* The tag at p, in its bin still, has come into another row. */
+void
+fl_moved(struct vmem *vm, struct place p)
+{
+	uint32_t tag = TAG(p), place = tag & TAG_PLACE;
+
+	if ((tag & TAG_LARGE) != 0)
+		large_move(place, p.row);
+	else if (place != PLACE_NONE)
+		*bin_item(&vm->vm_free.fl_bin[tag_size(p) - 1], place) = p.row;
+}
+
+/* ---- strays ------------------------------------------------------------- */
+
+/* Where memory for tags had run out: take in what a few rows have, but leave
+ * what operations need. */
+void
+fl_adopt(struct vmem *vm)
+{
+	struct freelist *fl = &vm->vm_free;
+	struct place p = row_find(vm, fl->fl_stray_from);
+
+	for (unsigned int n = 0; n < ADOPT_ROWS && fl->fl_strays > 0; n++) {
+		for (p.slot = 0; p.slot < ROW(p.row)->rw_count; p.slot++) {
+			if ((TAG(p) & ~(TAG_SPAN | TAG_IMPORTED)) !=
+			    (TAG_FREE | PLACE_NONE))
+				continue;
+			if (!units_at_hand(vm, vm->vm_low + BIN_UNITS))
+				return;
+			fl_remove(vm, p);
+			fl_insert(vm, p);
+			STEP(vm);
+		}
+		row_settle(vm, p.row);
+		p.row = ROW(p.row)->rw_next;
+		fl->fl_stray_from = p.row == UNIT_NIL ? 0 :
+							ROW(p.row)->rw_base;
+		if (p.row == UNIT_NIL)
+			break;
+	}
+}
+
+/* ---- finding ------------------------------------------------------------ */
+
 /* The first bin that isn't empty from `bin` on, or FL_EXACT. */
-static unsigned int
+static inline unsigned int
 bin_first(const struct freelist *fl, unsigned int bin)
 {
 	unsigned int word = bin / 64;
@@ -119,213 +206,149 @@ bin_first(const struct freelist *fl, unsigned int bin)
 	return (word * 64 + (unsigned int)__builtin_ctzll(bits));
 }
 
-/* The smallest free segment of at least `size`, a multiple of the quantum. */
-uint32_t
-fl_best(const struct vmem *vm, uint64_t size)
+static bool
+large_place(uint32_t record, struct place *p)
 {
-	const struct freelist *fl = &vm->vm_free;
-	uint64_t quanta = size >> vm->vm_shift;
+	if (record == LARGE_NIL)
+		return (false);
+	p->row = large_row(record);
+	VERIFY(row_with(ROW(p->row), TAG_FREE | TAG_LARGE | record,
+	    large_size(record), &p->slot));
+	return (true);
+}
+
+static bool
+bin_place(struct freelist *fl, unsigned int bin, uint32_t place,
+    struct place *p)
+{
+	p->row = *bin_item(&fl->fl_bin[bin], place);
+	row_prefetch(p->row);
+	VERIFY(row_with(ROW(p->row), TAG_FREE | place, bin + 1, &p->slot));
+	return (true);
+}
+
+/* The smallest free segment of at least so many quanta; false: there is none,
+ * but for strays. */
+bool
+fl_best(struct vmem *vm, uint64_t size, struct place *p)
+{
+	struct freelist *fl = &vm->vm_free;
 	unsigned int bin = FL_EXACT;
 
-	if (quanta <= FL_EXACT)
-		bin = bin_first(fl, (unsigned int)quanta - 1);
+	STEP(vm);
+	if (size <= FL_EXACT)
+		bin = bin_first(fl, (unsigned int)size - 1);
 	if (bin < FL_EXACT)
-		return (fl->fl_bin[bin]);
-	return (sizetree_lower(fl->fl_large, size));
+		return (bin_place(fl, bin, fl->fl_bin[bin].bn_count - 1, p));
+	return (large_place(large_lower(&fl->fl_large, size), p));
 }
 
-/* The one after `tag` in the order of fl_best(): no smaller, or TAG_NIL. */
-uint32_t
-fl_after(const struct vmem *vm, uint32_t tag)
+/* The one after that in the order of fl_best(): no smaller; false: none. */
+bool
+fl_after(struct vmem *vm, struct place *p)
 {
-	const struct freelist *fl = &vm->vm_free;
-	uint64_t quanta = TAG(tag)->bt_size >> vm->vm_shift;
+	struct freelist *fl = &vm->vm_free;
+	uint32_t tag = TAG(*p), place = tag & TAG_PLACE;
+	uint64_t size = tag_size(*p);
 	unsigned int bin;
 
-	if (quanta > FL_EXACT)
-		return (sizetree_next(fl->fl_large, tag));
-	if (TAG(tag)->bt_link != TAG_NIL)
-		return (TAG(tag)->bt_link);
-	bin = bin_first(fl, (unsigned int)quanta);
+	STEP(vm);
+	if ((tag & TAG_LARGE) != 0)
+		return (large_place(large_next(&fl->fl_large, place), p));
+	if (place > 0)
+		return (bin_place(fl, (unsigned int)size - 1, place - 1, p));
+	bin = bin_first(fl, (unsigned int)size);
 	if (bin < FL_EXACT)
-		return (fl->fl_bin[bin]);
-	return (sizetree_lower(fl->fl_large, 1));
+		return (bin_place(fl, bin, fl->fl_bin[bin].bn_count - 1, p));
+	return (large_place(large_lower(&fl->fl_large, 1), p));
 }
 
-/* The size of the largest, exact. */
+/* The largest free segment, in quanta, exact. */
 uint64_t
 fl_max(const struct vmem *vm)
 {
 	const struct freelist *fl = &vm->vm_free;
 	unsigned int word;
 
-	if (fl->fl_largest != TAG_NIL)
-		return (TAG(fl->fl_largest)->bt_size);
+	if (__builtin_expect(fl->fl_strays > 0, 0))
+		return (addrtree_max(&vm->vm_rows));
+	if (fl->fl_largest != 0)
+		return (fl->fl_largest);
 	if (fl->fl_summary == 0)
 		return (0);
 	word = 63 - (unsigned int)__builtin_clzll(fl->fl_summary);
-	return ((word * 64 + 64 -
-		    (uint64_t)__builtin_clzll(fl->fl_bits[word]))
-	    << vm->vm_shift);
+	return (word * 64 + 64 - (uint64_t)__builtin_clzll(fl->fl_bits[word]));
 }
 
-/* ---- by address --------------------------------------------------------- */
+/* ---- the end, and the check --------------------------------------------- */
 
-static void
-index_insert(struct vmem *vm, uint32_t tag)
+void
+fl_fini(struct vmem *vm)
 {
-	if (addrtree_insert(vm, &vm->vm_freetree, tag) == 0)
-		TAG(tag)->bt_state = TAG_INDEXED;
-	else {
-		TAG(tag)->bt_state = TAG_UNINDEXED;
-		vm->vm_free.fl_unindexed++;
-	}
+	for (unsigned int bin = 0; bin < FL_EXACT; bin++)
+		bin_fini(vm, &vm->vm_free.fl_bin[bin]);
+	large_fini(vm, &vm->vm_free.fl_large);
 }
 
-static void
-pending_insert(struct vmem *vm, uint32_t tag)
+/* The segment at p is where its tag says. */
+static bool
+placed_right(struct vmem *vm, struct place p)
 {
-	struct freelist *fl = &vm->vm_free;
-	unsigned int slot = fl->fl_hand;
-	uint32_t old = fl->fl_pending[slot];
+	uint32_t tag = TAG(p), place = tag & TAG_PLACE;
+	uint64_t size = tag_size(p);
+	struct bin *bn;
 
-	if (old != TAG_NIL)
-		index_insert(vm, old);
-	fl->fl_pending[slot] = tag;
-	fl->fl_hand = (slot + 1) % FL_PENDING;
-	slot_set(TAG(tag), slot);
-	TAG(tag)->bt_state = TAG_PENDING;
+	if ((tag & TAG_LARGE) != 0)
+		return (size > FL_EXACT && large_row(place) == p.row &&
+		    large_size(place) == size);
+	if (place == PLACE_NONE)
+		return (true);
+	if (size > FL_EXACT)
+		return (false);
+	bn = &vm->vm_free.fl_bin[size - 1];
+	return (place < bn->bn_count && *bin_item(bn, place) == p.row);
 }
 
-static void
-index_remove(struct vmem *vm, uint32_t tag)
+/* All tags of a row; counts free segments and strays. */
+const char *
+fl_check_row(struct vmem *vm, uint32_t row, uint64_t *count, uint64_t *strays)
 {
-	struct tag *bt = TAG(tag);
+	struct place p = { row, 0 };
 
-	if (bt->bt_state == TAG_PENDING)
-		vm->vm_free.fl_pending[slot_of(bt)] = TAG_NIL;
-	else if (bt->bt_state == TAG_INDEXED)
-		addrtree_remove(vm, &vm->vm_freetree, bt->bt_start);
-	else
-		vm->vm_free.fl_unindexed--;
-	bt->bt_state = TAG_UNINDEXED;
-}
-
-/* Index those that had no nodes, by walking the list of segments. */
-static int
-index_strays(struct vmem *vm)
-{
-	uint32_t t = TAG(vm->vm_head)->bt_next;
-
-	for (; vm->vm_free.fl_unindexed > 0; t = TAG(t)->bt_next) {
-		VERIFY(t != vm->vm_head);
-		if (TAG(t)->bt_type != TAG_FREE ||
-		    TAG(t)->bt_state != TAG_UNINDEXED)
+	for (; p.slot < ROW(row)->rw_count; p.slot++) {
+		if ((TAG(p) & TAG_FREE) == 0)
 			continue;
-		vm->vm_free.fl_unindexed--;
-		index_insert(vm, t);
-		if (TAG(t)->bt_state == TAG_UNINDEXED)
-			return (ENOMEM);
+		(*count)++;
+		if ((TAG(p) & (TAG_LARGE | TAG_PLACE)) == PLACE_NONE)
+			(*strays)++;
+		if (!placed_right(vm, p))
+			return ("a free segment isn't in the bin of its size");
 	}
-	return (0);
+	return (NULL);
 }
 
-/*
- * Before a question by address: index all that is pending.  ENOMEM: not all,
- * for want of nodes: refill and ask again, or do without the rest.
- */
-int
-fl_index_all(struct vmem *vm)
-{
-	struct freelist *fl = &vm->vm_free;
-	uint32_t tag;
-
-	for (unsigned int i = 0; i < FL_PENDING; i++) {
-		tag = fl->fl_pending[i];
-		if (tag == TAG_NIL)
-			continue;
-		if (addrtree_insert(vm, &vm->vm_freetree, tag) != 0)
-			return (ENOMEM);
-		fl->fl_pending[i] = TAG_NIL;
-		TAG(tag)->bt_state = TAG_INDEXED;
-	}
-	return (fl->fl_unindexed > 0 ? index_strays(vm) : 0);
-}
-
-/* ---- both --------------------------------------------------------------- */
-
-void
-fl_insert(struct vmem *vm, uint32_t tag)
-{
-	TAG(tag)->bt_type = TAG_FREE;
-	vm->vm_free.fl_count++;
-	bin_insert(vm, tag);
-	pending_insert(vm, tag);
-}
-
-void
-fl_remove(struct vmem *vm, uint32_t tag)
-{
-	vm->vm_free.fl_count--;
-	bin_remove(vm, tag);
-	index_remove(vm, tag);
-}
-
-/* A free segment grows or shrinks between its neighbours. */
-void
-fl_change(struct vmem *vm, uint32_t tag, uint64_t start, uint64_t size)
-{
-	struct tag *bt = TAG(tag);
-
-	bin_remove(vm, tag);
-	if (bt->bt_state == TAG_INDEXED)
-		addrtree_change(&vm->vm_freetree, bt->bt_start, start, size);
-	bt->bt_start = start;
-	bt->bt_size = size;
-	bin_insert(vm, tag);
-}
-
+/* The bins alone: each free segment is in one (fl_check_row()), so if they
+ * hold as many, they hold nothing else. */
 const char *
 fl_check(struct vmem *vm)
 {
 	struct freelist *fl = &vm->vm_free;
-	uint64_t count = 0, large = 0, pending = 0;
-	const char *why = sizetree_check(fl->fl_large, &large);
+	uint64_t count = fl->fl_large.lg_count + fl->fl_strays;
+	const char *why = large_check(&fl->fl_large);
 
 	if (why != NULL)
 		return (why);
 	for (unsigned int bin = 0; bin < FL_EXACT; bin++) {
-		uint32_t back = TAG_NIL;
-		bool bit = (fl->fl_bits[bin / 64] >> (bin % 64) & 1) != 0;
-
-		if (bit != (fl->fl_bin[bin] != TAG_NIL))
+		if (bin_has(fl, bin) != (fl->fl_bin[bin].bn_count != 0))
 			return ("the bitmap of bins is wrong");
-		for (uint32_t t = fl->fl_bin[bin]; t != TAG_NIL;
-		     back = t, t = TAG(t)->bt_link, count++)
-			if (TAG(t)->bt_type != TAG_FREE ||
-			    TAG(t)->bt_back != back ||
-			    TAG(t)->bt_size >> vm->vm_shift != bin + 1)
-				return ("a bin holds what it shouldn't");
+		count += fl->fl_bin[bin].bn_count;
 	}
 	for (unsigned int w = 0; w < FL_WORDS; w++)
 		if ((fl->fl_summary >> w & 1) != (fl->fl_bits[w] != 0))
 			return ("the summary of the bitmap is wrong");
-	if (count + large != fl->fl_count)
+	if (count != fl->fl_count)
 		return ("the bins lost a free segment");
-	if (fl->fl_largest != sizetree_max(fl->fl_large))
+	if (fl->fl_largest != large_max(&fl->fl_large))
 		return ("the largest free segment isn't the largest");
-	for (unsigned int i = 0; i < FL_PENDING; i++) {
-		uint32_t t = fl->fl_pending[i];
-
-		if (t == TAG_NIL)
-			continue;
-		pending++;
-		if (TAG(t)->bt_type != TAG_FREE ||
-		    TAG(t)->bt_state != TAG_PENDING || slot_of(TAG(t)) != i)
-			return ("the ring of pending segments is wrong");
-	}
-	if (pending + fl->fl_unindexed + vm->vm_freetree.at_count !=
-	    fl->fl_count)
-		return ("the index by address lost a free segment");
-	return (addrtree_check(&vm->vm_freetree));
+	return (addrtree_check(&vm->vm_rows));
 }

@@ -5,10 +5,11 @@
  * afford twenty calls, so the compiler is shown these whole.
  */
 #include "arena/fit.c"
-#include "arena/sizetree.c"
 #include "arena/addrtree.c"
+#include "arena/row.c"
+#include "arena/bin.c"
+#include "arena/large.c"
 #include "arena/freelist.c"
-#include "arena/hash.c"
 #include "arena/arena.c"
 #include "arena/find.c"
 #include "arena/alloc.c"

@@ -2,8 +2,10 @@
  * span.c - spans, imports and releases, and the tree of arenas.
  *
  * A span is a range that the arena owns: added (static), or imported from the
- * source and given back to it once wholly free.  Its tag stands before its
- * segments in the list, so neighbours in different spans never meet.
+ * source and given back to it once wholly free.  To add one is to carve it out
+ * of a gap.  Its first segment's tag says that a span begins there, so
+ * neighbours in different spans never join; a tree of spans by address answers
+ * what is asked of them alone.
  *
  * Importing runs without locks.  What was imported is then used for the very
  * request that it was imported for, under one hold of the lock, so nobody can
@@ -34,23 +36,6 @@ static pthread_once_t arenas_once = PTHREAD_ONCE_INIT;
 
 /* ---- spans -------------------------------------------------------------- */
 
-static bool
-overlaps(const struct vmem *vm, uint64_t addr, uint64_t last)
-{
-	uint32_t t = addrtree_last(&vm->vm_spantree, last, 0);
-
-	return (t != TAG_NIL && tag_last(TAG(t)) >= addr);
-}
-
-/* Where in the list a span from addr on belongs: after which tag. */
-static uint32_t
-place_for(const struct vmem *vm, uint64_t addr)
-{
-	uint32_t next = addrtree_first(&vm->vm_spantree, addr, 0);
-
-	return (TAG(next == TAG_NIL ? vm->vm_head : next)->bt_prev);
-}
-
 /* With vm_lock held. */
 static bool
 limit_allows(const struct vmem *vm, uint64_t size)
@@ -59,40 +44,25 @@ limit_allows(const struct vmem *vm, uint64_t size)
 	    (vm->vm_size <= vm->vm_limit && size <= vm->vm_limit - vm->vm_size));
 }
 
-/* With vm_lock held, after arena_enter(). */
+/* With vm_lock held, after arena_enter().  EINVAL: it overlaps a span. */
 int
-span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size,
-    enum tag_type type, uint32_t *freep)
+span_add_locked(struct vmem *vm, uint64_t addr, uint64_t size, bool imported)
 {
-	uint32_t after, span, seg;
-	uint64_t total;
-	int error;
+	struct place p = row_find(vm, to_quanta(vm, addr));
+	uint64_t last = to_addr(vm, tag_start(p) + tag_size(p)) - 1, total;
+	struct addrentry entry = { .ae_key = to_quanta(vm, addr),
+		.ae_max = to_quanta(vm, size) };
 
-	if (overlaps(vm, addr, addr + (size - 1)) ||
+	/* All of it must lie in one gap. */
+	if ((TAG(p) & (TAG_FREE | TAG_BUSY)) != 0 ||
+	    last < addr + (size - 1) ||
 	    __builtin_add_overflow(vm->vm_size, size, &total))
 		return (EINVAL);
-	after = place_for(vm, addr);
-	span = tag_take(vm);
-	seg = tag_take(vm);
-	TAG(span)->bt_start = TAG(seg)->bt_start = addr;
-	TAG(span)->bt_size = TAG(seg)->bt_size = size;
-	TAG(span)->bt_type = type & 15;
-	TAG(span)->bt_state = TAG(seg)->bt_state = 0;
-	TAG(seg)->bt_type = TAG_FREE;
-	error = addrtree_insert(vm, &vm->vm_spantree, span);
-	if (error != 0) {
-		tag_give(vm, span);
-		tag_give(vm, seg);
-		return (error);
-	}
-	list_insert_after(after, span);
-	list_insert_after(span, seg);
-	fl_insert(vm, seg);
+	p = arena_carve(vm, p, to_quanta(vm, addr), to_quanta(vm, size),
+	    TAG_SPAN | (imported ? TAG_IMPORTED : 0));
+	fl_insert(vm, p);
+	addrtree_insert(vm, &vm->vm_spans, &entry);
 	vm->vm_size = total;
-	vm->vm_nspans++;
-	vm->vm_generation++;
-	if (freep != NULL)
-		*freep = seg;
 	return (0);
 }
 
@@ -111,7 +81,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	if (!limit_allows(vm, size))
 		error = ENOMEM;
 	else
-		error = span_add_locked(vm, addr, size, TAG_SPAN_STATIC, NULL);
+		error = span_add_locked(vm, addr, size, false);
 	if (error == 0)
 		vm->vm_freed++;
 	arena_leave(vm);
@@ -120,28 +90,53 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	return (error);
 }
 
-/* The free segment after an imported span's tag: if it is all of the span, take
- * that out of the arena; the caller releases it, without the lock. */
+/* Is the free segment at p all of its span? */
 bool
-span_detach(struct vmem *vm, uint32_t freetag, uint64_t *addrp,
-    uint64_t *sizep)
+span_whole(struct place p)
 {
-	uint32_t span = TAG(freetag)->bt_prev;
+	struct place above;
 
-	if (TAG(span)->bt_size != TAG(freetag)->bt_size)
-		return (false);
-	*addrp = TAG(span)->bt_start;
-	*sizep = TAG(span)->bt_size;
-	addrtree_remove(vm, &vm->vm_spantree, *addrp);
-	fl_remove(vm, freetag);
-	list_remove(freetag);
-	tag_give(vm, freetag);
-	list_remove(span);
-	tag_give(vm, span);
+	return ((TAG(p) & TAG_SPAN) != 0 &&
+	    (!tag_above(p, &above) || (TAG(above) & TAG_SPAN) != 0 ||
+		(TAG(above) & (TAG_FREE | TAG_BUSY)) == 0));
+}
+
+static bool
+is_gap(struct place p)
+{
+	return ((TAG(p) & (TAG_FREE | TAG_BUSY | TAG_SPAN)) == 0);
+}
+
+/* Take a free span out of the arena: it becomes a gap, joined with others.  The
+ * caller releases it, without the lock. */
+void
+span_detach(struct vmem *vm, struct place p, uint64_t *addrp, uint64_t *sizep)
+{
+	struct place below, above;
+
+	*addrp = to_addr(vm, tag_start(p));
+	*sizep = to_addr(vm, tag_size(p));
+	addrtree_remove(vm, &vm->vm_spans, tag_start(p));
+	fl_remove(vm, p);
+	tag_set(p, TAG_GAP);
+	row_settle(vm, p.row);
+	if (tag_above(p, &above) && is_gap(above))
+		row_remove(vm, above);
+	if (tag_below(p, &below) && is_gap(below)) {
+		row_remove(vm, p);
+		p = below;
+	}
+	row_thin(vm, p.row);
 	vm->vm_size -= *sizep;
-	vm->vm_nspans--;
+	vm->vm_generation++;
 	vm->vm_releases++;
-	return (true);
+}
+
+/* The size of the largest span. */
+uint64_t
+span_largest(const struct vmem *vm)
+{
+	return (to_addr(vm, addrtree_max(&vm->vm_spans)));
 }
 
 /* ---- importing ---------------------------------------------------------- */
@@ -244,7 +239,7 @@ int
 span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	uint64_t span, size, at, mark = wait_mark();
-	uint32_t seg;
+	struct place p;
 	int error;
 
 	if (vm->vm_import == NULL && vm->vm_import_exact == NULL)
@@ -265,9 +260,7 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	error = vm->vm_release != NULL && (!limit_allows(vm, size) ||
 		!fit_low(ft, span, span + (size - 1), &at)) ?
 	    ENOMEM :
-	    span_add_locked(vm, span, size,
-		vm->vm_release != NULL ? TAG_SPAN_IMPORTED : TAG_SPAN_STATIC,
-		&seg);
+	    span_add_locked(vm, span, size, vm->vm_release != NULL);
 	if (error == EINVAL)
 		vmem_panic("vmem: import into \"%s\" gave [0x%" PRIx64 ", +%"
 		    PRIu64 "): expected a range that it hasn't got yet",
@@ -275,11 +268,13 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (error == 0) {
 		vm->vm_imports++;
 		error = arena_take(vm, ft, addrp);
-		if (error != 0 && (vm->vm_release == NULL ||
-				      !span_detach(vm, seg, &span, &size))) {
+		p = row_find(vm, to_quanta(vm, span));
+		if (error != 0 && (vm->vm_release == NULL || !span_whole(p))) {
 			arena_leave(vm);
 			return (error);
 		}
+		if (error != 0)
+			span_detach(vm, p, &span, &size);
 	}
 	if (error == 0 && size > ft->ft_size)
 		wait_gain_own(vm);

@@ -292,8 +292,7 @@ hopeless(const struct vmem *vm, const struct fit *ft, unsigned int count)
 		return (true);
 	if (vm->vm_import != NULL || vm->vm_import_exact != NULL)
 		return (vm->vm_limit != 0 && need > vm->vm_limit);
-	return (need > vm->vm_size ||
-	    addrtree_first(&vm->vm_spantree, 0, ft->ft_size) == TAG_NIL);
+	return (need > vm->vm_size || ft->ft_size > span_largest(vm));
 }
 
 /* Is it the first one's turn, and nobody else's?  With vm_lock held. */

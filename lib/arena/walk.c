@@ -4,11 +4,6 @@
  * A walk goes in slices, each under the lock, its results copied out; no
  * callback runs under it (PITFALLS 1.34).  Between slices it remembers an
  * address, not a tag: tags come and go (1.40).
- *
- * arena_seek() finds the segment that an address lies in.  If an allocation
- * starts there, the hash knows.  Else the nearest segment below that an index
- * by address knows (a free one, or a span) is where a walk along the list
- * begins.
  */
 #include "config.h"
 
@@ -20,38 +15,12 @@
 
 #define SLICE 64u
 
-/* The segment that contains addr, else the next above it, else TAG_NIL.  With
- * vm_lock held. */
-uint32_t
-arena_seek(struct vmem *vm, uint64_t addr)
-{
-	uint32_t t, free = TAG_NIL;
-	struct hashplace hp;
-
-	if (hash_find(vm, addr, &hp))
-		return (hp.hp_tag);
-	t = addrtree_last(&vm->vm_spantree, addr, 0);
-	if (t == TAG_NIL)
-		t = vm->vm_head;
-	if (fl_index_all(vm) == 0)
-		free = addrtree_last(&vm->vm_freetree, addr, 0);
-	if (free != TAG_NIL &&
-	    (t == vm->vm_head || TAG(free)->bt_start >= TAG(t)->bt_start))
-		t = free;
-	/* Forward to the segment that ends at or after addr. */
-	if (t == vm->vm_head)
-		t = TAG(t)->bt_next;
-	while (t != vm->vm_head && (tag_is_span(TAG(t)) || tag_last(TAG(t)) < addr))
-		t = TAG(t)->bt_next;
-	return (t == vm->vm_head ? TAG_NIL : t);
-}
-
 static int
-walk_type(const struct tag *bt)
+walk_type(uint32_t tag)
 {
-	return (bt->bt_type == TAG_BUSY ? VMEM_ALLOC :
-		    bt->bt_type == TAG_FREE ? VMEM_FREE :
-					      0);
+	return ((tag & TAG_FREE) != 0 ? VMEM_FREE :
+		    tag_is_busy(tag)  ? VMEM_ALLOC :
+					0);
 }
 
 size_t
@@ -59,27 +28,27 @@ vmem_walk_from(vmem_t *vm, int typemask, vmem_addr_t *cursor,
     struct vmem_seg *segs, size_t max, bool *more)
 {
 	size_t n = 0, looked = 0;
-	uint32_t t;
+	struct place p;
+	bool in;
 
-	arena_enter_look(vm);
-	t = arena_seek(vm, *cursor);
+	arena_enter_free(vm);
+	p = row_find(vm, to_quanta(vm, *cursor));
 	*more = false;
-	for (; t != TAG_NIL && t != vm->vm_head; t = TAG(t)->bt_next) {
-		const struct tag *bt = TAG(t);
+	for (in = true; in; in = tag_above(p, &p)) {
+		int type = walk_type(TAG(p));
 
-		if (tag_is_span(bt))
-			continue;
 		/* Segments that aren't wanted count too: a slice is bounded. */
 		if (n == max || looked++ == max + SLICE) {
-			*cursor = bt->bt_start;
+			*cursor = to_addr(vm, tag_start(p));
 			*more = true;
 			break;
 		}
-		if ((walk_type(bt) & typemask) == 0)
+		if ((type & typemask) == 0)
 			continue;
-		segs[n++] = (struct vmem_seg) { .seg_addr = bt->bt_start,
-			.seg_size = bt->bt_size,
-			.seg_type = walk_type(bt) };
+		segs[n++] = (struct vmem_seg) {
+			.seg_addr = to_addr(vm, tag_start(p)),
+			.seg_size = to_addr(vm, tag_size(p)),
+			.seg_type = type };
 	}
 	arena_leave(vm);
 	return (n);
@@ -106,14 +75,19 @@ vmem_walk(vmem_t *vm, int typemask,
 bool
 vmem_contains(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	uint32_t t;
+	struct addrentry span;
+	vmem_addr_t start;
 	bool in;
 
 	if (size == 0 || addr + (size - 1) < addr)
 		return (false);
 	lock_acquire(&vm->vm_lock);
-	t = addrtree_last(&vm->vm_spantree, addr, 0);
-	in = t != TAG_NIL && tag_last(TAG(t)) >= addr + (size - 1);
+	in = addrtree_last(&vm->vm_spans, to_quanta(vm, addr), 0, &span);
+	if (in) {
+		start = to_addr(vm, span.ae_key);
+		in = start + (to_addr(vm, span.ae_max) - 1) >=
+		    addr + (size - 1);
+	}
 	lock_release(&vm->vm_lock);
 	return (in);
 }
@@ -125,7 +99,7 @@ vmem_size(vmem_t *vm, int typemask)
 
 	lock_acquire(&vm->vm_lock);
 	if ((typemask & VMEM_MAXFREE) != 0)
-		size = fl_max(vm);
+		size = to_addr(vm, fl_max(vm));
 	else {
 		if ((typemask & VMEM_ALLOC) != 0)
 			size += vm->vm_inuse;
@@ -169,11 +143,11 @@ vmem_stat(const vmem_t *cvm, struct vmem_stat *vs)
 	vs->vs_size = vm->vm_size;
 	vs->vs_inuse = vm->vm_inuse;
 	vs->vs_free = vm->vm_size - vm->vm_inuse;
-	vs->vs_largest_free = fl_max(vm);
+	vs->vs_largest_free = to_addr(vm, fl_max(vm));
 	vs->vs_limit = vm->vm_limit;
-	vs->vs_segments = vm->vm_hash.hs_count;
+	vs->vs_segments = vm->vm_nbusy;
 	vs->vs_free_segments = vm->vm_free.fl_count;
-	vs->vs_spans = vm->vm_nspans;
+	vs->vs_spans = vm->vm_spans.at_count;
 	vs->vs_allocs = vm->vm_allocs;
 	vs->vs_frees = vm->vm_frees;
 	vs->vs_fails = vm->vm_fails;
@@ -182,9 +156,10 @@ vmem_stat(const vmem_t *cvm, struct vmem_stat *vs)
 	vs->vs_imports = vm->vm_imports;
 	vs->vs_releases = vm->vm_releases;
 	vs->vs_lookups = vm->vm_lookups;
-	vs->vs_tags = vm->vm_tags_used;
-	vs->vs_tags_free = vm->vm_ntags;
-	vs->vs_meta_bytes = hash_bytes(vm) + sizeof(*vm);
+	vs->vs_tags = vm->vm_ntags;
+	vs->vs_tags_free = (vm->vm_rows.at_count + vm->vm_nunits) * ROW_TAGS -
+	    vm->vm_ntags;
+	vs->vs_meta_bytes = sizeof(*vm);
 	lock_release(&vm->vm_lock);
 	qcache_stat_sum(vm, vs);
 }
@@ -199,9 +174,7 @@ vmem_tick(void)
 	while ((vm = arenas_next(NULL, id)) != NULL) {
 		id = vm->vm_id;
 		qcache_tick(vm);
-		arena_enter_free(vm);
-		for (unsigned int i = 0; i < SLICE; i++)
-			hash_step(vm);
+		arena_enter_free(vm); /* takes strays in, if there are any */
 		arena_leave(vm);
 		if (atomic_load(&vm->vm_waiters_below) != 0)
 			wait_serve(vm);

@@ -325,13 +325,14 @@ VMEM_EXPORT int vmem_set_upstream(vmem_t *vm, vmem_t *source) VMEM_WARN_UNUSED;
 VMEM_EXPORT void vmem_set_limit(vmem_t *vm, vmem_size_t limit);
 
 /*
- * vmem_set_meta: from now on boundary tags and hash tables live in `meta`,
+ * vmem_set_meta: from now on boundary tags and arenas live in `meta`,
  * whose addresses must be memory: commit(arg, addr, size) makes a range of it
  * usable and zero (0 or ENOMEM), decommit gives the frames back; both may run
  * with the tag pool's lock held, and must not call vmem_*().  meta has a span
  * already (its size is given to vmem_create(), or it is vmem_add()ed): up to
- * half of its largest free segment is for tags, 32 bytes for each segment that
- * the process will ever hold at once; the rest serves hash tables and arenas.
+ * half of its largest free segment is for tags, 32 bytes at most for each
+ * segment that the process will ever hold at once (far apart ones, by 2^31
+ * quanta and more, take 512); the rest serves arenas and caches.
  * To be called once, before other threads use the library, after the arenas
  * below `meta` and itself have been made with VM_BOOTSTRAP; neither is ever
  * destroyed.  EBUSY: too late (another arena was made), or twice.  ENOMEM: the
@@ -378,8 +379,8 @@ struct vmem_stat {
 	uint64_t vs_releases;
 	uint64_t vs_lookups;		/* searches for a fitting segment */
 	uint64_t vs_tags;		/* boundary tags the arena has in use */
-	uint64_t vs_tags_free;		/* and in its own reserve */
-	uint64_t vs_meta_bytes;		/* its hash table and bins */
+	uint64_t vs_tags_free;		/* and has room for, its reserve too */
+	uint64_t vs_meta_bytes;		/* the arena itself, without its tags */
 	uint64_t vs_qc_hits;
 	uint64_t vs_qc_misses;
 	uint64_t vs_qc_fills;
@@ -393,16 +394,16 @@ VMEM_EXPORT int vmem_qcache_stat(
 
 /* What the library holds in all, for boundary tags. */
 struct vmem_meta_stat {
-	uint64_t ms_tags_total;	/* tags that have memory */
-	uint64_t ms_tags_free;	/* of them not in use */
+	uint64_t ms_tags_total;	/* tags that there is memory for */
+	uint64_t ms_tags_free;	/* of that, what no arena has taken */
 	uint64_t ms_tag_bytes;	/* their memory */
 	uint64_t ms_reserve;	/* tags kept back for refilling */
 };
 VMEM_EXPORT void vmem_meta_stat(struct vmem_meta_stat *ms);
 
 /*
- * vmem_tick: the host's periodic call, about once a second: steps of rehashing,
- * working-set reaping, and retries for sleepers whose source isn't an arena.
+ * vmem_tick: the host's periodic call, about once a second: working-set reaping
+ * of the caches, and retries for sleepers whose source isn't an arena.
  * Optional: without it those happen later, with the next operation.
  */
 VMEM_EXPORT void vmem_tick(void);

@@ -52,18 +52,18 @@
 #define CPUS_MAX 64u
 
 struct magazine {
-	uint32_t mg_next;	/* in the depot: a unit, or TAG_NIL */
+	uint32_t mg_next;	/* in the depot: a unit, or UNIT_NIL */
 	uint32_t mg_rounds;	/* addresses in it */
 	uint64_t mg_spare;
 	uint64_t mg_round[ROUNDS];
 };
-_Static_assert(sizeof(struct magazine) == TAGS_PER_UNIT * sizeof(struct tag),
+_Static_assert(sizeof(struct magazine) == UNIT_BYTES,
     "a magazine is one unit of the pool");
 
 /* One CPU's share of one cache; all [its lock]. */
 struct qcache_cpu {
 	_Alignas(64) struct lock qp_lock;
-	uint32_t qp_loaded;	/* magazines; TAG_NIL at first */
+	uint32_t qp_loaded;	/* magazines; UNIT_NIL at first */
 	uint32_t qp_previous;
 	uint64_t qp_hits;
 	uint64_t qp_misses;
@@ -93,7 +93,7 @@ struct qcache {
 static struct magazine *
 MAG(uint32_t unit)
 {
-	return (unit_ptr(unit));
+	return (UNIT(unit));
 }
 
 /* ---- life cycle --------------------------------------------------------- */
@@ -154,9 +154,9 @@ list_return(uint32_t unit)
 {
 	uint32_t next;
 
-	for (; unit != TAG_NIL; unit = next) {
+	for (; unit != UNIT_NIL; unit = next) {
 		next = MAG(unit)->mg_next;
-		pool_put(POOL_UNITS, &unit, 1);
+		pool_put(&unit, 1);
 	}
 }
 
@@ -166,10 +166,10 @@ qcache_destroy(struct qcache *qc)
 	for (unsigned int c = 0; c < qc->qc_ncpus; c++) {
 		struct qcache_cpu *qp = &qc->qc_cpu[c];
 
-		if (qp->qp_loaded != TAG_NIL)
-			pool_put(POOL_UNITS, &qp->qp_loaded, 1);
-		if (qp->qp_previous != TAG_NIL)
-			pool_put(POOL_UNITS, &qp->qp_previous, 1);
+		if (qp->qp_loaded != UNIT_NIL)
+			pool_put(&qp->qp_loaded, 1);
+		if (qp->qp_previous != UNIT_NIL)
+			pool_put(&qp->qp_previous, 1);
 		lock_fini(&qp->qp_lock);
 	}
 	list_return(qc->qc_depot.dp_empty);
@@ -212,7 +212,7 @@ depot_get(struct depot *dp, bool full)
 
 	lock_acquire(&dp->dp_lock);
 	unit = *list;
-	if (unit != TAG_NIL) {
+	if (unit != UNIT_NIL) {
 		*list = MAG(unit)->mg_next;
 		if (full) {
 			dp->dp_nfull--;
@@ -269,13 +269,13 @@ exchange(struct qcache_cpu *qp)
 static bool
 has_rounds(uint32_t unit)
 {
-	return (unit != TAG_NIL && MAG(unit)->mg_rounds > 0);
+	return (unit != UNIT_NIL && MAG(unit)->mg_rounds > 0);
 }
 
 static bool
 has_room(uint32_t unit)
 {
-	return (unit != TAG_NIL && MAG(unit)->mg_rounds < ROUNDS);
+	return (unit != UNIT_NIL && MAG(unit)->mg_rounds < ROUNDS);
 }
 
 /* Make the loaded magazine one with something in it. */
@@ -291,10 +291,10 @@ load_full(struct qcache *qc, struct qcache_cpu *qp)
 		return (true);
 	}
 	unit = depot_get(&qc->qc_depot, true);
-	if (unit == TAG_NIL)
+	if (unit == UNIT_NIL)
 		return (false);
 	qp->qp_fills++;
-	if (qp->qp_previous != TAG_NIL)
+	if (qp->qp_previous != UNIT_NIL)
 		(void)depot_put(&qc->qc_depot, qp->qp_previous, false);
 	qp->qp_previous = qp->qp_loaded;
 	qp->qp_loaded = unit;
@@ -313,41 +313,20 @@ load_empty(struct qcache *qc, struct qcache_cpu *qp, uint32_t *spare)
 		exchange(qp);
 		return (true);
 	}
-	unit = *spare != TAG_NIL ? *spare : depot_get(&qc->qc_depot, false);
-	if (unit == TAG_NIL)
+	unit = *spare != UNIT_NIL ? *spare : depot_get(&qc->qc_depot, false);
+	if (unit == UNIT_NIL)
 		return (false);
-	if (qp->qp_previous != TAG_NIL &&
+	if (qp->qp_previous != UNIT_NIL &&
 	    !depot_put(&qc->qc_depot, qp->qp_previous, true)) {
 		if (unit != *spare)
 			(void)depot_put(&qc->qc_depot, unit, false);
 		return (false);
 	}
 	if (unit == *spare)
-		*spare = TAG_NIL;
+		*spare = UNIT_NIL;
 	qp->qp_previous = qp->qp_loaded;
 	qp->qp_loaded = unit;
 	return (true);
-}
-
-/* VM_CHECK: is [addr, +size) allocated, and in (or out of) a cache as it
- * should be?  Then turn that over. */
-static void
-mark(struct qcache *qc, vmem_addr_t addr, bool cached, const char *who)
-{
-	struct vmem *vm = qc->qc_vm;
-	struct hashplace hp;
-	struct tag *bt;
-
-	lock_acquire(&vm->vm_lock);
-	arena_hash_get(vm, addr, qc->qc_size, who, &hp);
-	bt = TAG(hp.hp_tag);
-	if ((bt->bt_state == TAG_CACHED) == cached)
-		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): %s", who,
-		    vm->vm_name, addr, qc->qc_size, cached ?
-			"freed already (expected an allocated range)" :
-			"handed out already (expected a cached range)");
-	bt->bt_state = cached ? TAG_CACHED : 0;
-	lock_release(&vm->vm_lock);
 }
 
 int
@@ -370,7 +349,8 @@ qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 	if (!hit)
 		return (arena_get(qc->qc_vm, ft, addrp));
 	if (qc->qc_check)
-		mark(qc, addr, false, "vmem_alloc");
+		arena_mark_cached(qc->qc_vm, addr, qc->qc_size, false,
+		    "vmem_alloc");
 	*addrp = addr;
 	return (0);
 }
@@ -398,21 +378,21 @@ void
 qcache_free(struct qcache *qc, vmem_addr_t addr, const char *who)
 {
 	struct vmem *vm = qc->qc_vm;
-	uint32_t spare = TAG_NIL;
+	uint32_t spare = UNIT_NIL;
 	bool ok;
 
 	if (qc->qc_check)
-		mark(qc, addr, true, who);
+		arena_mark_cached(vm, addr, qc->qc_size, true, who);
 	ok = atomic_load_explicit(&vm->vm_waiters_below,
 		 memory_order_relaxed) == 0;
 	if (ok)
 		ok = push(qc, addr, &spare);
-	if (!ok && pool_get(POOL_UNITS, &spare, 1) == 1) {
+	if (!ok && pool_get(&spare, 1) == 1) {
 		MAG(spare)->mg_rounds = 0;
 		ok = atomic_load(&vm->vm_waiters_below) == 0 &&
 		    push(qc, addr, &spare);
-		if (spare != TAG_NIL)
-			pool_put(POOL_UNITS, &spare, 1);
+		if (spare != UNIT_NIL)
+			pool_put(&spare, 1);
 	}
 	if (!ok) {
 		arena_put_cached(vm, addr, qc->qc_size);
@@ -440,8 +420,8 @@ magazine_empty(struct qcache *qc, uint32_t unit)
 	vmem_size_t bytes = mg->mg_rounds * qc->qc_size;
 
 	while (mg->mg_rounds > 0)
-		arena_put_cached(
-		    qc->qc_vm, mg->mg_round[--mg->mg_rounds], qc->qc_size);
+		arena_put_cached(qc->qc_vm, mg->mg_round[--mg->mg_rounds],
+		    qc->qc_size);
 	return (bytes);
 }
 
@@ -453,11 +433,11 @@ depot_drain(struct qcache *qc, unsigned int count, uint64_t *rounds)
 	uint32_t unit;
 
 	while (count-- > 0 &&
-	    (unit = depot_get(&qc->qc_depot, true)) != TAG_NIL) {
+	    (unit = depot_get(&qc->qc_depot, true)) != UNIT_NIL) {
 		got = magazine_empty(qc, unit);
 		*rounds += got / qc->qc_size;
 		bytes += got;
-		pool_put(POOL_UNITS, &unit, 1);
+		pool_put(&unit, 1);
 	}
 	return (bytes);
 }
@@ -471,12 +451,12 @@ cpu_drain(struct qcache *qc, struct qcache_cpu *qp)
 	lock_acquire(&qp->qp_lock);
 	units[0] = qp->qp_loaded;
 	units[1] = qp->qp_previous;
-	qp->qp_loaded = qp->qp_previous = TAG_NIL;
+	qp->qp_loaded = qp->qp_previous = UNIT_NIL;
 	lock_release(&qp->qp_lock);
 	for (unsigned int i = 0; i < 2; i++)
-		if (units[i] != TAG_NIL) {
+		if (units[i] != UNIT_NIL) {
 			bytes += magazine_empty(qc, units[i]);
-			pool_put(POOL_UNITS, &units[i], 1);
+			pool_put(&units[i], 1);
 		}
 	return (bytes);
 }
@@ -501,8 +481,8 @@ qcache_drain(struct qcache *qc)
 	for (unsigned int c = 0; c < qc->qc_ncpus; c++)
 		bytes += cpu_drain(qc, &qc->qc_cpu[c]);
 	bytes += depot_drain(qc, UINT32_MAX, &rounds);
-	while ((unit = depot_get(&qc->qc_depot, false)) != TAG_NIL)
-		pool_put(POOL_UNITS, &unit, 1);
+	while ((unit = depot_get(&qc->qc_depot, false)) != UNIT_NIL)
+		pool_put(&unit, 1);
 	if (bytes > 0)
 		drains_count(qc, bytes / qc->qc_size);
 	return (bytes);
@@ -555,7 +535,7 @@ qcache_tick(struct vmem *vm)
 static uint64_t
 rounds_of(uint32_t unit)
 {
-	return (unit == TAG_NIL ? 0 : MAG(unit)->mg_rounds);
+	return (unit == UNIT_NIL ? 0 : MAG(unit)->mg_rounds);
 }
 
 int

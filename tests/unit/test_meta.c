@@ -78,26 +78,27 @@ run_out(void *arg)
 	CHECK(NULL != vm);
 	while (n < MANY && vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[n]) == 0)
 		n++;
-	CHECK(n > 1000 && n < MANY);
+	CHECK(n > 10000 && n < MANY);
 	CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &at) == ENOMEM);
 	CHECK(NULL == vmem_create("no", 0, PAGE, PAGE, NULL, NULL, NULL, 0,
 	    VM_NOSLEEP));
 	CHECK(vmem_check(vm) == 0);
 	machine_check(&mc);
 	/* Every second one: as many free segments as there can be, with next
-	 * to no memory for the index by address. */
+	 * to no memory for bins. */
 	for (unsigned int i = 0; i < n; i += 2)
 		vmem_free(vm, a[i], PAGE);
 	CHECK(vmem_check(vm) == 0);
-	/* No tag need have come back by that, but by these, which join. */
-	for (unsigned int i = 1; i < 32; i += 2)
+	/* No unit need have come back by that, but by these, which join and
+	 * empty rows of tags. */
+	for (unsigned int i = 1; i < 4096; i += 2)
 		vmem_free(vm, a[i], PAGE);
 	hole = a[n / 2 & ~1u];
 	CHECK(vmem_xalloc(vm, PAGE, 0, 0, 0, hole, hole + PAGE - 1, VM_NOSLEEP,
 		  &at) == 0);
 	CHECK(at == hole);
 	vmem_xfree(vm, at, PAGE);
-	for (unsigned int i = 33; i < n; i += 2)
+	for (unsigned int i = 4097; i < n; i += 2)
 		vmem_free(vm, a[i], PAGE);
 	CHECK(vmem_size(vm, VMEM_MAXFREE) == UINT64_C(1) << 44);
 	CHECK(vmem_check(vm) == 0);
@@ -113,10 +114,9 @@ test_run_out(void **state)
 	assert_int_equal(in_child(run_out, NULL), 0);
 }
 
-/* The meta arena's own hash table outgrows its first page: its successor comes
- * from the meta arena too. */
+/* The meta arena has many segments of its own: their tags come from it too. */
 static void
-grow_own_table(void *arg)
+many_arenas(void *arg)
 {
 	enum { MANY = 2000 };
 	static vmem_t *vm[MANY];
@@ -139,10 +139,10 @@ grow_own_table(void *arg)
 }
 
 static void
-test_grow_own_table(void **state)
+test_many_arenas(void **state)
 {
 	(void)state;
-	assert_int_equal(in_child(grow_own_table, NULL), 0);
+	assert_int_equal(in_child(many_arenas, NULL), 0);
 }
 
 int
@@ -151,7 +151,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grow_and_shrink),
 		cmocka_unit_test(test_run_out),
-		cmocka_unit_test(test_grow_own_table),
+		cmocka_unit_test(test_many_arenas),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

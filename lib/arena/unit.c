@@ -1,37 +1,35 @@
 /*
- * tag.c - boundary tags: the pool, its bootstrap, the reserve.
+ * unit.c - the memory of boundary tags: the pool, its bootstrap, the reserve.
  *
- * 1. One table.  All tags of the process are in one table of address space,
- * so that a link is 28 bits, and a tag 32 bytes.  Blocks of 64 KiB of it get
- * memory when needed, the lowest first, and lose it when no tag of theirs is
- * in use and enough others are free.  A block holds tags, or units of 512
- * bytes (nodes of trees, magazines).  A block's free items are a list; those
- * never used yet aren't on it, so that a new block isn't touched.
+ * 1. One table.  All that arenas remember is in units of 512 bytes (rows of
+ * tags, nodes of trees, bins, magazines) out of one table of address space, so
+ * that a reference is 23 bits.  Blocks of 64 KiB of it get memory when needed,
+ * the lowest first, and lose it when no unit of theirs is in use and enough
+ * others are free.  A block's free units are a list; those never used yet
+ * aren't on it, so that a new block isn't touched.
  *
- * 2. Bootstrap.  A tag pool that takes its memory from an arena needs tags to
- * do so.  The order (DESIGN 2): two static blocks in the program's bss, one of
- * tags and one of units, serve arenas made with VM_BOOTSTRAP; the first other
- * arena, or vmem_set_meta(), moves them to the real table: links are indexes,
- * so copying is all.  Without vmem_set_meta() the table is an mmap; with it, a
- * range of the meta arena, grown in extents at the addresses that follow.
+ * 2. Bootstrap.  A pool that takes its memory from an arena needs units to do
+ * so.  The order (DESIGN 2): a static block in the program's bss serves arenas
+ * made with VM_BOOTSTRAP; the first other arena, or vmem_set_meta(), moves it
+ * to the real table: references are numbers, so copying is all.  Without
+ * vmem_set_meta() the table is an mmap; with it, a range of the meta arena,
+ * grown in extents at the addresses that follow.
  *
  * 3. The reserve.  Each arena has a stock of its own, and every operation
  * makes sure, before it takes the arena's lock for good, that the stock has
- * what the worst case takes (TAGS_PER_OP): so no operation needs a tag that it
- * hasn't got.  Refilling the stock may grow the table, which is an operation
- * on the meta arena.  That one is served from what the pool keeps back:
- *
- *	an extent at a fixed place of the meta arena	2 tags (a split)
- *	for its stock to be full again			TAGS_PER_OP
- *
- * Of that, growing takes what the meta arena's stock lacks of TAGS_PER_OP, and
- * leaves the reserve full again: the new memory has room for it.  The span that
- * the meta arena has when vmem_set_meta() is called is all that the table ever
- * grows into, so growing never imports, and the depth of the tree of arenas
- * doesn't enter.  One thread grows at a time (the
- * pool's lock), so the number of threads doesn't either.  POOL_RESERVE is that
- * sum, with as much again for an ordinary operation on the meta arena that was
- * overtaken.  Static bootstrap tags obey the same rule.
+ * what the worst case takes (vm_low, derived at arena_low()): so no operation
+ * needs a unit that it hasn't got, and debug builds check that it took no more
+ * (arena_leave()).  A free takes none that it couldn't do without.  Refilling
+ * the stock may grow the table, which is an operation on the meta arena.  That
+ * one is served from what the pool keeps back: what the meta arena's stock
+ * lacks of vm_low, which is UNITS_LOW_MAX at most; afterwards the reserve is
+ * full again, for the new memory has room for it.  The span that the meta
+ * arena has when vmem_set_meta() is called is all that the table ever grows
+ * into, so growing never imports, and the depth of the tree of arenas doesn't
+ * enter.  One thread grows at a time (the pool's lock), so the number of
+ * threads doesn't either.  POOL_RESERVE is that, with as much again for an
+ * ordinary operation on the meta arena that was overtaken.  The static block
+ * obeys the same rule.
  *
  * 4. Locks.  The pool's lock is taken before an arena's, never after.
  */
@@ -44,13 +42,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define BLOCK_TAGS 2048u
-#define BLOCK_BYTES (BLOCK_TAGS * sizeof(struct tag))
-#define BLOCK_UNITS (BLOCK_TAGS / TAGS_PER_UNIT)
-#define BLOCKS_MAX ((1u << TAG_INDEX_BITS) / BLOCK_TAGS)
-#define STATIC_BLOCKS 2u /* one of tags, one of units */
-/* See 3.: 2 + TAGS_PER_OP, twice. */
-#define POOL_RESERVE (2 * (2 + TAGS_PER_OP))
+#define BLOCK_UNITS 128u
+#define BLOCK_BYTES ((size_t)BLOCK_UNITS * UNIT_BYTES)
+#define BLOCKS_MAX ((1u << UNIT_BITS) / BLOCK_UNITS)
+#define STATIC_BLOCKS 1u
+/* See 3. */
+#define POOL_RESERVE (2 * UNITS_LOW_MAX)
 /* Blocks kept though wholly free: one, and an eighth of what is in use. */
 #define KEEP_BLOCKS(used) (1 + (used) / 8)
 /* The first extent of the table in the meta arena, a multiple of a block. */
@@ -58,9 +55,9 @@
 #define HUGE_FROM ((size_t)4 << 20)
 
 struct block {
-	uint32_t bk_free;   /* list of free items, by bt_link or the word */
+	uint32_t bk_free;   /* list of free units, by their first word */
 	uint16_t bk_nfree;  /* on the list, or never used */
-	uint16_t bk_carved; /* items used once */
+	uint16_t bk_carved; /* units used once */
 };
 
 /* Which blocks have something free (or no memory): two levels of bits. */
@@ -69,19 +66,18 @@ struct bitmap {
 	uint64_t bm_summary[BLOCKS_MAX / 64 / 64];
 };
 
-static struct tag static_table[STATIC_BLOCKS * BLOCK_TAGS]
+static char static_table[STATIC_BLOCKS * BLOCK_BYTES]
     __attribute__((aligned(64)));
-struct tag *tag_table = static_table;
+char *unit_table = static_table;
 
 static struct {
 	struct lock lock;
 	pthread_once_t once;
 	bool ready;		/* the real table is in use */
 	size_t limit;		/* blocks of address space */
-	uint64_t total[POOL_KINDS]; /* items with memory */
-	uint64_t free[POOL_KINDS];
-	size_t blocks;		/* with memory */
-	struct bitmap open[POOL_KINDS]; /* of that kind, with free items */
+	uint64_t total;		/* units with memory */
+	uint64_t free;
+	struct bitmap open;	/* blocks with free units */
 	struct bitmap bare;	/* without memory */
 	struct block block[BLOCKS_MAX];
 	struct vmem *meta;
@@ -124,50 +120,28 @@ bit_first(const struct bitmap *bm)
 
 /* ---- blocks ------------------------------------------------------------- */
 
-void *
-unit_ptr(uint32_t unit)
-{
-	return (TAG(unit));
-}
-
-static unsigned int
-items_of(enum pool_kind kind)
-{
-	return (kind == POOL_TAGS ? BLOCK_TAGS : BLOCK_UNITS);
-}
-
-static uint32_t
-item_index(size_t block, enum pool_kind kind, unsigned int item)
-{
-	return ((uint32_t)(block * BLOCK_TAGS +
-	    item * (kind == POOL_TAGS ? 1 : TAGS_PER_UNIT)));
-}
-
 static void
-block_open(size_t b, enum pool_kind kind)
+block_open(size_t b)
 {
 	struct block *bk = &pool.block[b];
 
 	bit_clear(&pool.bare, b);
-	bk->bk_free = TAG_NIL;
+	bk->bk_free = UNIT_NIL;
 	bk->bk_carved = 0;
-	bk->bk_nfree = (uint16_t)items_of(kind);
-	pool.blocks++;
-	pool.total[kind] += bk->bk_nfree;
-	pool.free[kind] += bk->bk_nfree;
-	bit_set(&pool.open[kind], b);
+	bk->bk_nfree = BLOCK_UNITS;
+	pool.total += BLOCK_UNITS;
+	pool.free += BLOCK_UNITS;
+	bit_set(&pool.open, b);
 }
 
 static void
-block_close(size_t b, enum pool_kind kind)
+block_close(size_t b)
 {
-	struct block *bk = &pool.block[b];
-	void *at = TAG((uint32_t)(b * BLOCK_TAGS));
+	void *at = UNIT((uint32_t)(b * BLOCK_UNITS));
 
-	bit_clear(&pool.open[kind], b);
-	pool.total[kind] -= bk->bk_nfree;
-	pool.free[kind] -= bk->bk_nfree;
-	pool.blocks--;
+	bit_clear(&pool.open, b);
+	pool.total -= BLOCK_UNITS;
+	pool.free -= BLOCK_UNITS;
 	if (pool.meta != NULL)
 		pool.decommit(pool.arg, (uintptr_t)at, BLOCK_BYTES);
 	else
@@ -176,49 +150,46 @@ block_close(size_t b, enum pool_kind kind)
 }
 
 static uint32_t
-block_take(size_t b, enum pool_kind kind)
+block_take(size_t b)
 {
 	struct block *bk = &pool.block[b];
-	uint32_t index;
+	uint32_t unit = bk->bk_free;
 
-	if (bk->bk_free != TAG_NIL) {
-		index = bk->bk_free;
-		bk->bk_free = TAG(index)->bt_link;
-	} else
-		index = item_index(b, kind, bk->bk_carved++);
-	pool.free[kind]--;
+	if (unit != UNIT_NIL)
+		bk->bk_free = *(const uint32_t *)UNIT(unit);
+	else
+		unit = (uint32_t)(b * BLOCK_UNITS + bk->bk_carved++);
+	pool.free--;
 	if (--bk->bk_nfree == 0)
-		bit_clear(&pool.open[kind], b);
-	return (index);
+		bit_clear(&pool.open, b);
+	return (unit);
 }
 
 static void
-block_give(uint32_t index, enum pool_kind kind)
+block_give(uint32_t unit)
 {
-	size_t b = index / BLOCK_TAGS;
+	size_t b = unit / BLOCK_UNITS;
 	struct block *bk = &pool.block[b];
 
-	TAG(index)->bt_type = TAG_UNUSED;
-	TAG(index)->bt_link = bk->bk_free & TAG_INDEX_MASK;
-	bk->bk_free = index;
-	pool.free[kind]++;
+	*(uint32_t *)UNIT(unit) = bk->bk_free;
+	bk->bk_free = unit;
+	pool.free++;
 	if (bk->bk_nfree++ == 0)
-		bit_set(&pool.open[kind], b);
-	if (bk->bk_nfree == items_of(kind) && pool.ready &&
-	    pool.free[kind] > bk->bk_nfree +
-		KEEP_BLOCKS(pool.total[kind] / items_of(kind)) * items_of(kind))
-		block_close(b, kind);
+		bit_set(&pool.open, b);
+	if (bk->bk_nfree == BLOCK_UNITS && pool.ready &&
+	    pool.free > BLOCK_UNITS +
+		KEEP_BLOCKS(pool.total / BLOCK_UNITS) * BLOCK_UNITS)
+		block_close(b);
 }
 
-/* The static blocks, before anything else. */
+/* The static block, before anything else. */
 static void
 pool_init_once(void)
 {
-	lock_init(&pool.lock, "tag pool", LOCK_TAG_POOL);
+	lock_init(&pool.lock, "unit pool", LOCK_TAG_POOL);
 	pool.limit = STATIC_BLOCKS;
-	block_open(0, POOL_TAGS);
-	block_open(1, POOL_UNITS);
-	(void)block_take(0, POOL_TAGS); /* index 0 is nil */
+	block_open(0);
+	(void)block_take(0); /* unit 0 is nil */
 }
 
 static void
@@ -233,26 +204,27 @@ pool_init(void)
 static void
 stock_fill(struct vmem *vm)
 {
-	uint32_t tags[TAGS_PER_OP];
+	uint32_t units[UNITS_LOW_MAX];
 	unsigned int n = 0, want;
 
 	lock_acquire(&vm->vm_lock);
-	want = vm->vm_ntags < TAGS_PER_OP ? TAGS_PER_OP - vm->vm_ntags : 0;
+	want = vm->vm_nunits < vm->vm_low ? vm->vm_low - vm->vm_nunits : 0;
 	lock_release(&vm->vm_lock);
-	while (n < want && pool.free[POOL_TAGS] > 0)
-		tags[n++] =
-		    block_take(bit_first(&pool.open[POOL_TAGS]), POOL_TAGS);
+	while (n < want && n < UNITS_LOW_MAX && pool.free > 0)
+		units[n++] = block_take(bit_first(&pool.open));
 	lock_acquire(&vm->vm_lock);
-	while (n > 0)
-		tag_give(vm, tags[--n]);
+	while (n > 0 && vm->vm_nunits < vm->vm_low + UNITS_HIGH)
+		unit_give(vm, units[--n]);
 	lock_release(&vm->vm_lock);
+	while (n > 0)
+		block_give(units[--n]);
 }
 
 /* The reserve serves this operation (see 3.). */
 static int
 extent_take(size_t size)
 {
-	uintptr_t at = (uintptr_t)tag_table + pool.grown;
+	uintptr_t at = (uintptr_t)unit_table + pool.grown;
 	int error = ENOMEM;
 
 	/* Others may use up the meta arena's stock meanwhile: then again. */
@@ -292,9 +264,9 @@ extent_grow(void)
 	return (0);
 }
 
-/* One more block with memory, of that kind. */
+/* One more block with memory. */
 static int
-block_grow(enum pool_kind kind)
+block_grow(void)
 {
 	size_t b = bit_first(&pool.bare);
 	uintptr_t at;
@@ -308,73 +280,56 @@ block_grow(enum pool_kind kind)
 	}
 	if (b >= pool.limit)
 		return (ENOMEM);
-	at = (uintptr_t)TAG((uint32_t)(b * BLOCK_TAGS));
+	at = (uintptr_t)UNIT((uint32_t)(b * BLOCK_UNITS));
 	if (pool.meta != NULL) {
 		error = pool.commit(pool.arg, at, BLOCK_BYTES);
 		if (error != 0)
 			return (error);
 	}
-	block_open(b, kind);
+	block_open(b);
 	return (0);
 }
 
-/* The same, and the reserve full again, which growing for units took from. */
-static int
-pool_grow(enum pool_kind kind)
-{
-	int error = block_grow(kind);
-
-	if (error == 0 && pool.meta != NULL &&
-	    pool.free[POOL_TAGS] < POOL_RESERVE)
-		(void)block_grow(POOL_TAGS);
-	return (error);
-}
-
-/* Take up to `want` items; returns how many.  With the pool's lock held, the
- * last POOL_RESERVE tags are kept back. */
+/* Take up to `want` units; returns how many.  The last POOL_RESERVE are kept
+ * back for growing. */
 unsigned int
-pool_get(enum pool_kind kind, uint32_t *items, unsigned int want)
+pool_get(uint32_t *units, unsigned int want)
 {
-	uint64_t keep = kind == POOL_TAGS && pool.meta != NULL ? POOL_RESERVE :
-								 0;
+	uint64_t keep;
 	unsigned int n = 0;
 
 	pool_init();
 	lock_acquire(&pool.lock);
+	keep = pool.meta != NULL ? POOL_RESERVE : 0;
 	while (n < want) {
-		if (pool.free[kind] <= keep && pool_grow(kind) != 0)
+		if (pool.free <= keep && block_grow() != 0)
 			break;
-		if (pool.free[kind] > keep)
-			items[n++] =
-			    block_take(bit_first(&pool.open[kind]), kind);
+		if (pool.free > keep)
+			units[n++] = block_take(bit_first(&pool.open));
 	}
 	lock_release(&pool.lock);
 	return (n);
 }
 
 void
-pool_put(enum pool_kind kind, const uint32_t *items, unsigned int count)
+pool_put(const uint32_t *units, unsigned int count)
 {
 	lock_acquire(&pool.lock);
 	for (unsigned int i = 0; i < count; i++)
-		block_give(items[i], kind);
+		block_give(units[i]);
 	lock_release(&pool.lock);
 }
 
 /* ---- bootstrap ---------------------------------------------------------- */
 
-/* Move from the static tags to the real table: 8 GiB of addresses, or less if
+/* Move from the static units to the real table: 4 GiB of addresses, or less if
  * there is a limit on them (ulimit -v, valgrind). */
 static void
 table_open(void *table, size_t blocks)
 {
-	struct tag *to = table;
-
-	memcpy(to, static_table,
-	    pool.block[0].bk_carved * sizeof(struct tag));
-	memcpy(to + BLOCK_TAGS, static_table + BLOCK_TAGS,
-	    pool.block[1].bk_carved * TAGS_PER_UNIT * sizeof(struct tag));
-	tag_table = to;
+	memcpy(table, static_table,
+	    (size_t)pool.block[0].bk_carved * UNIT_BYTES);
+	unit_table = table;
 	pool.limit = blocks;
 	pool.ready = true;
 }
@@ -511,100 +466,52 @@ meta_free(void *ptr, size_t size)
 
 /* ---- an arena's stock --------------------------------------------------- */
 
-/* With vm_lock held; the stock is never empty where this is called. */
-uint32_t
-tag_take(struct vmem *vm)
-{
-	uint32_t tag = vm->vm_tags;
-
-	VERIFY(tag != TAG_NIL);
-	vm->vm_tags = TAG(tag)->bt_link;
-	vm->vm_ntags--;
-	vm->vm_tags_used++;
-	return (tag);
-}
-
-/* With vm_lock held. */
-static void
-stock_push(struct vmem *vm, uint32_t tag)
-{
-	TAG(tag)->bt_type = TAG_UNUSED;
-	TAG(tag)->bt_link = vm->vm_tags & TAG_INDEX_MASK;
-	vm->vm_tags = tag;
-	vm->vm_ntags++;
-}
-
-void
-tag_give(struct vmem *vm, uint32_t tag)
-{
-	if (TAG(tag)->bt_type != TAG_UNUSED)
-		vm->vm_tags_used--;
-	stock_push(vm, tag);
-}
-
-/* Without locks: fill the stock of tags and nodes.  ENOMEM: not a full
- * operation's worth of tags could be had. */
+/* Without locks: fill the stock.  ENOMEM: not a full operation's worth could be
+ * had. */
 int
-tags_refill(struct vmem *vm)
+units_refill(struct vmem *vm)
 {
-	uint32_t tags[TAGS_FILL], nodes[NODES_FILL];
-	unsigned int ntags, nnodes = 0;
-	bool low;
+	uint32_t units[UNITS_LOW_MAX + UNITS_FILL];
+	unsigned int want, n = 0;
 	int error;
 
-	ntags = pool_get(POOL_TAGS, tags, TAGS_FILL);
 	lock_acquire(&vm->vm_lock);
-	low = vm->vm_nnodes < NODES_PER_OP;
+	want = vm->vm_low + UNITS_FILL;
+	want = vm->vm_nunits < want ? want - vm->vm_nunits : 0;
 	lock_release(&vm->vm_lock);
-	if (low)
-		nnodes = pool_get(POOL_UNITS, nodes, NODES_FILL);
+	if (want > 0)
+		n = pool_get(units, want);
 	lock_acquire(&vm->vm_lock);
-	while (ntags > 0)
-		stock_push(vm, tags[--ntags]);
-	while (nnodes > 0 && vm->vm_nnodes < NODES_HIGH)
-		vm->vm_nodes[vm->vm_nnodes++] = nodes[--nnodes];
-	error = vm->vm_ntags < TAGS_PER_OP ? ENOMEM : 0;
+	while (n > 0 && vm->vm_nunits < vm->vm_low + UNITS_HIGH)
+		unit_give(vm, units[--n]);
+	error = units_at_hand(vm, vm->vm_low) ? 0 : ENOMEM;
 	lock_release(&vm->vm_lock);
-	if (nnodes > 0)
-		pool_put(POOL_UNITS, nodes, nnodes);
+	if (n > 0)
+		pool_put(units, n);
 	return (error);
 }
 
 /* Without locks: give the surplus of the stock back. */
 void
-tags_drain(struct vmem *vm)
+units_drain(struct vmem *vm)
 {
-	uint32_t tags[TAGS_HIGH], nodes[NODES_HIGH];
-	unsigned int ntags = 0, nnodes = 0;
+	uint32_t units[UNITS_MAX];
+	unsigned int n = 0;
 
 	lock_acquire(&vm->vm_lock);
-	while (vm->vm_ntags > TAGS_FILL && ntags < TAGS_HIGH) {
-		tags[ntags++] = vm->vm_tags;
-		vm->vm_tags = TAG(vm->vm_tags)->bt_link;
-		vm->vm_ntags--;
-	}
-	while (vm->vm_nnodes > NODES_FILL && nnodes < NODES_HIGH)
-		nodes[nnodes++] = vm->vm_nodes[--vm->vm_nnodes];
+	while (vm->vm_nunits > vm->vm_low + UNITS_FILL)
+		units[n++] = unit_take(vm);
 	lock_release(&vm->vm_lock);
-	if (ntags > 0)
-		pool_put(POOL_TAGS, tags, ntags);
-	if (nnodes > 0)
-		pool_put(POOL_UNITS, nodes, nnodes);
+	if (n > 0)
+		pool_put(units, n);
 }
 
 /* At the end of an arena: all of it. */
 void
-tags_return_all(struct vmem *vm)
+units_return_all(struct vmem *vm)
 {
-	uint32_t tag;
-
-	while ((tag = vm->vm_tags) != TAG_NIL) {
-		vm->vm_tags = TAG(tag)->bt_link;
-		pool_put(POOL_TAGS, &tag, 1);
-	}
-	vm->vm_ntags = 0;
-	pool_put(POOL_UNITS, vm->vm_nodes, vm->vm_nnodes);
-	vm->vm_nnodes = 0;
+	pool_put(vm->vm_units, vm->vm_nunits);
+	vm->vm_nunits = 0;
 }
 
 void
@@ -612,9 +519,9 @@ vmem_meta_stat(struct vmem_meta_stat *ms)
 {
 	pool_init();
 	lock_acquire(&pool.lock);
-	ms->ms_tags_total = pool.total[POOL_TAGS];
-	ms->ms_tags_free = pool.free[POOL_TAGS];
-	ms->ms_tag_bytes = pool.blocks * BLOCK_BYTES;
-	ms->ms_reserve = pool.meta != NULL ? POOL_RESERVE : 0;
+	ms->ms_tags_total = pool.total * ROW_TAGS;
+	ms->ms_tags_free = pool.free * ROW_TAGS;
+	ms->ms_tag_bytes = pool.total * UNIT_BYTES;
+	ms->ms_reserve = pool.meta != NULL ? POOL_RESERVE * ROW_TAGS : 0;
 	lock_release(&pool.lock);
 }

@@ -1,0 +1,164 @@
+/*
+ * bin.c - bins: the rows in which there are free segments of one size.
+ *
+ * A bin is an array of row numbers, in no order, and each free segment's tag
+ * has its place in the array.  A tag hasn't got an address of its own (it moves
+ * as its row changes), but a row does, and to find the tag in it that says
+ * `free, at place n' is one pass over 240 bytes.
+ *
+ * Adding is at the end.  Removing moves the last one to the place that became
+ * free, and its tag is told (freelist.c).  Against linked lists that is half
+ * the memory, and where a list's removal touches two neighbours that were freed
+ * at any time, the last one here was freed lately, and is in the cache.
+ *
+ * Three fit in the bin itself.  More are in a tree of units of 128 numbers:
+ * place n's is the base-128 digits of n.  It grows a root, or loses one, as the
+ * array does, so nothing is ever copied but the first three, and a push needs
+ * a new root and one unit a level at most: BIN_UNITS, at three levels below it
+ * (2^27 places).
+ */
+#include "config.h"
+
+#include "arena/arena_impl.h"
+
+#include <string.h>
+
+#define DIGIT_BITS 7u
+#define DIGITS (1u << DIGIT_BITS)
+_Static_assert(DIGITS * sizeof(uint32_t) == UNIT_BYTES, "a node is a unit");
+
+#define BIN_ROOT(bn) ((bn)->bn_item[0])
+#define BIN_DEPTH(bn) ((bn)->bn_item[1])
+
+static uint32_t *
+WORDS(uint32_t unit)
+{
+	return (UNIT(unit));
+}
+
+/* Places below a node at that height. */
+static inline uint64_t
+below(unsigned int depth)
+{
+	return (UINT64_C(1) << (DIGIT_BITS * (depth + 1)));
+}
+
+static inline unsigned int
+digit(uint32_t place, unsigned int depth)
+{
+	return ((place >> (DIGIT_BITS * depth)) % DIGITS);
+}
+
+/* Where place n's row is kept: n < bn_count. */
+uint32_t *
+bin_item(struct bin *bn, uint32_t place)
+{
+	uint32_t unit = BIN_ROOT(bn);
+
+	if (bn->bn_count <= BIN_INLINE)
+		return (&bn->bn_item[place]);
+	for (unsigned int d = BIN_DEPTH(bn); d > 0; d--)
+		unit = WORDS(unit)[digit(place, d)];
+	return (&WORDS(unit)[digit(place, 0)]);
+}
+
+/* The way to the new place n: units that it is the first in are made. */
+static uint32_t *
+way_make(struct vmem *vm, struct bin *bn, uint32_t place)
+{
+	uint32_t unit = BIN_ROOT(bn), *word;
+
+	for (unsigned int d = BIN_DEPTH(bn); d > 0; d--) {
+		word = &WORDS(unit)[digit(place, d)];
+		if (place % below(d - 1) == 0)
+			*word = unit_take(vm);
+		unit = *word;
+	}
+	return (&WORDS(unit)[digit(place, 0)]);
+}
+
+/* One more at the end: units_at_hand(vm, BIN_UNITS). */
+void
+bin_push(struct vmem *vm, struct bin *bn, uint32_t row)
+{
+	uint32_t n = bn->bn_count++, unit;
+
+	if (n < BIN_INLINE) {
+		bn->bn_item[n] = row;
+		return;
+	}
+	if (n == BIN_INLINE) {
+		unit = unit_take(vm);
+		memcpy(WORDS(unit), bn->bn_item, sizeof(bn->bn_item));
+		BIN_ROOT(bn) = unit;
+		BIN_DEPTH(bn) = 0;
+	} else if (n == below(BIN_DEPTH(bn))) {
+		unit = unit_take(vm);
+		WORDS(unit)[0] = BIN_ROOT(bn);
+		BIN_ROOT(bn) = unit;
+		BIN_DEPTH(bn)++;
+	}
+	*way_make(vm, bn, n) = row;
+}
+
+/* Give back the units that only place n was in. */
+static void
+way_end(struct vmem *vm, struct bin *bn, uint32_t place)
+{
+	uint32_t unit = BIN_ROOT(bn), next;
+
+	for (unsigned int d = BIN_DEPTH(bn); d > 0; d--, unit = next) {
+		next = WORDS(unit)[digit(place, d)];
+		/* Once the first of a unit, it is so in all below. */
+		if (d < BIN_DEPTH(bn) && place % below(d) == 0)
+			unit_give(vm, unit);
+	}
+	if (BIN_DEPTH(bn) > 0 && digit(place, 0) == 0)
+		unit_give(vm, unit);
+	if (BIN_DEPTH(bn) > 0 && place == below(BIN_DEPTH(bn) - 1)) {
+		unit = BIN_ROOT(bn);
+		BIN_ROOT(bn) = WORDS(unit)[0];
+		BIN_DEPTH(bn)--;
+		unit_give(vm, unit);
+	}
+}
+
+/* The last one goes; returns its row. */
+uint32_t
+bin_pop(struct vmem *vm, struct bin *bn)
+{
+	uint32_t n = bn->bn_count - 1, row = *bin_item(bn, n), unit;
+
+	if (n > BIN_INLINE)
+		way_end(vm, bn, n);
+	else if (n == BIN_INLINE) {
+		unit = BIN_ROOT(bn);
+		memcpy(bn->bn_item, WORDS(unit), sizeof(bn->bn_item));
+		unit_give(vm, unit);
+	}
+	bn->bn_count = n;
+	return (row);
+}
+
+/* At the end of an arena: all units go back to the pool. */
+static void
+units_fini(uint32_t unit, unsigned int depth, uint64_t count)
+{
+	if (depth > 0)
+		for (uint64_t i = 0; i * below(depth - 1) < count; i++) {
+			uint64_t rest = count - i * below(depth - 1);
+
+			units_fini(WORDS(unit)[i], depth - 1,
+			    rest < below(depth - 1) ? rest : below(depth - 1));
+		}
+	pool_put(&unit, 1);
+}
+
+void
+bin_fini(struct vmem *vm, struct bin *bn)
+{
+	(void)vm;
+	if (bn->bn_count > BIN_INLINE)
+		units_fini(BIN_ROOT(bn), BIN_DEPTH(bn), bn->bn_count);
+	bn->bn_count = 0;
+}

@@ -1,0 +1,509 @@
+/*
+ * row.c - boundary tags, in rows.
+ *
+ * 1. The structure.  The tags of an arena are the leaves of one tree by
+ * address.  A leaf, a row, is 512 bytes: up to 56 tags that follow each other,
+ * and the tree above (addrtree.c, vm_rows) has an entry for each row: where it
+ * begins, and its largest free segment.
+ *
+ *	vm_rows        [ 0 | 4711 | 9042 ]
+ *	                 |     |      '--------------.
+ *	                 v     v                     v
+ *	row         <->[...]<->[off 0 3 9 12 ..    ]<->[...]
+ *	                       [tag B F B B F ..   ]
+ *
+ * They cover all of the arena's address space without a gap, from 0 on: what
+ * is in no span is a segment too, of type GAP.  So every address lies in one
+ * segment, and every change, adding a span, allocating, freeing, releasing, is
+ * the same: part of a segment gets another type, and what can be joined is.
+ *
+ * 2. Why.  A tag here is eight bytes: its size is its neighbour's start less
+ * its own, its links are where it is.  At two thirds full, that is twelve bytes
+ * a segment, a quarter of a tag with start, size and links beside a hash
+ * table; and footprint is time, for a tag is found by a random access.  A free
+ * finds its tag by a descent whose upper levels stay in the cache, and then has
+ * both neighbours at hand in the same row (the paper, 4.4.2: boundary tags are
+ * for that).  There is no hash table to grow, nor addresses that collide; an
+ * address inside an allocation is found as fast as its start.
+ *
+ * 3. Rows split when full: in the middle, or, where tags come one after the
+ * other from one end, at the place of the insertion, so that filling an arena
+ * fills its rows.  A row below a third is joined with a neighbour if both fill
+ * three quarters of one at most (as in addrtree.c, and by the same argument
+ * rows are a third full on average at worst).  Offsets have 31 bits: a tag
+ * further off from its row's begin than that begins a row of its own.
+ *
+ * 4. rw_max is what the tree has as the row's maximum, exact after each
+ * operation.  Whoever bins a larger segment raises it (row_raise()), whoever
+ * takes out one of that size marks it as stale; row_settle() then looks at all
+ * tags of the row.
+ *
+ * Everything here with vm_lock held.
+ */
+#include "config.h"
+
+#include "arena/arena_impl.h"
+
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* A row with fewer tags looks for another to join; so full is the result at
+ * most. */
+#define ROW_SPARSE (ROW_TAGS / 3)
+#define ROW_MERGED (ROW_TAGS * 3 / 4)
+#define OFF_UNUSED INT32_MAX
+
+/* ---- finding ------------------------------------------------------------ */
+
+static inline void
+row_prefetch(uint32_t row)
+{
+	const char *at = UNIT(row);
+
+#pragma GCC unroll 8
+	for (unsigned int i = 0; i < UNIT_BYTES; i += 64)
+		__builtin_prefetch(at + i);
+}
+
+/*
+ * How many offsets are <= off, which unused ones never are.  In two steps: which
+ * cache line of sixteen, then all of that, without branches.
+ */
+static inline unsigned int
+offs_upto(const struct row *rw, int32_t off)
+{
+	const int32_t *at = rw->rw_off;
+	unsigned int n = 16u * ((unsigned int)(at[15] <= off) +
+		(at[31] <= off) + (at[47] <= off));
+	unsigned int more = n < 48 ? 16 : ROW_TAGS - 48;
+#ifdef __SSE2__
+	const __m128i *four = (const __m128i *)(const void *)(at + n);
+	__m128i above = _mm_set1_epi32(off + 1), sum;
+
+	/* A true comparison is -1. */
+	sum = _mm_add_epi32(_mm_cmpgt_epi32(above, _mm_load_si128(four)),
+	    _mm_cmpgt_epi32(above, _mm_load_si128(four + 1)));
+	if (more == 16)
+		sum = _mm_add_epi32(sum,
+		    _mm_add_epi32(
+			_mm_cmpgt_epi32(above, _mm_load_si128(four + 2)),
+			_mm_cmpgt_epi32(above, _mm_load_si128(four + 3))));
+	sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+	sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+	return (n - (unsigned int)_mm_cvtsi128_si32(sum));
+#else
+	for (unsigned int upto = n + more; n < upto && at[n] <= off; n++)
+		continue;
+	return (n);
+#endif
+}
+_Static_assert(ROW_TAGS > 48 && ROW_TAGS <= 56, "three lines of 16, and two 4s");
+
+/* The tag of the segment that this quantum lies in. */
+struct place
+row_find(const struct vmem *vm, uint64_t quantum)
+{
+	struct place p = { .row = addrtree_child(vm, &vm->vm_rows, quantum) };
+	const struct row *rw = ROW(p.row);
+	uint64_t off;
+
+	STEP(vm);
+	row_prefetch(p.row);
+	off = quantum - rw->rw_base;
+	p.slot = offs_upto(rw, off < ROW_REACH ? (int32_t)off :
+						 (int32_t)ROW_REACH) - 1;
+	return (p);
+}
+
+/* The free segment of that size whose tag is that, but for the bits of spans.
+ * Free ones are few: a third of all at most, as a rule one in twenty. */
+bool
+row_with(const struct row *rw, uint32_t tag, uint64_t size,
+    unsigned int *slotp)
+{
+	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
+		unsigned int i = (unsigned int)__builtin_ctzll(bits);
+
+		if ((rw->rw_tag[i] & ~(TAG_SPAN | TAG_IMPORTED)) == tag &&
+		    row_size(rw, i) == size) {
+			*slotp = i;
+			return (true);
+		}
+	}
+	return (false);
+}
+
+/* The segment's neighbours; false at the ends of the address space. */
+bool
+tag_above(struct place p, struct place *above)
+{
+	const struct row *rw = ROW(p.row);
+
+	if (p.slot + 1 < rw->rw_count) {
+		*above = (struct place) { p.row, p.slot + 1 };
+		return (true);
+	}
+	*above = (struct place) { rw->rw_next, 0 };
+	return (rw->rw_next != UNIT_NIL);
+}
+
+bool
+tag_below(struct place p, struct place *below)
+{
+	const struct row *rw = ROW(p.row);
+
+	if (p.slot > 0) {
+		*below = (struct place) { p.row, p.slot - 1 };
+		return (true);
+	}
+	if (rw->rw_prev == UNIT_NIL)
+		return (false);
+	*below = (struct place) { rw->rw_prev, ROW(rw->rw_prev)->rw_count - 1u };
+	return (true);
+}
+
+/* ---- the largest free segment ------------------------------------------- */
+
+static struct addrentry
+entry_of(uint32_t row)
+{
+	return ((struct addrentry) { .ae_key = ROW(row)->rw_base,
+	    .ae_max = ROW(row)->rw_max,
+	    .ae_child = row });
+}
+
+uint64_t
+row_max(const struct row *rw)
+{
+	uint64_t max = 0, size;
+
+	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
+		size = row_size(rw, (unsigned int)__builtin_ctzll(bits));
+		max = size > max ? size : max;
+	}
+	return (max);
+}
+
+/* rw_slot is where the entry was seen last, and seldom moves. */
+static void
+max_set(struct vmem *vm, uint32_t row, uint64_t max)
+{
+	struct row *rw = ROW(row);
+	struct node *nd = NODE(rw->rw_up);
+
+	rw->rw_stale = 0;
+	if (rw->rw_max == max)
+		return;
+	rw->rw_max = max;
+	if (rw->rw_slot >= nd->nd_count || nd->nd_child[rw->rw_slot] != row)
+		rw->rw_slot = child_for(nd, rw->rw_base) & 31;
+	max_change(vm, nd, rw->rw_slot, rw->rw_base, max);
+}
+
+void
+row_raise(struct vmem *vm, uint32_t row, uint64_t size)
+{
+	if (size >= ROW(row)->rw_max)
+		max_set(vm, row, size);
+}
+
+void
+row_settle(struct vmem *vm, uint32_t row)
+{
+	if (ROW(row)->rw_stale)
+		max_set(vm, row, row_max(ROW(row)));
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+static void
+offs_clear(struct row *rw, unsigned int from, unsigned int upto)
+{
+	for (unsigned int i = from; i < upto; i++)
+		rw->rw_off[i] = OFF_UNUSED;
+}
+
+/* A new row from `base' on, without tags, after another (UNIT_NIL: none). */
+static uint32_t
+row_make(struct vmem *vm, uint32_t after, uint64_t base, uint64_t end)
+{
+	uint32_t unit = unit_take(vm);
+	struct row *rw = ROW(unit);
+
+	rw->rw_count = 0;
+	rw->rw_prev = after;
+	rw->rw_next = UNIT_NIL;
+	rw->rw_stale = 0;
+	rw->rw_slot = 0;
+	rw->rw_base = base;
+	rw->rw_end = end;
+	rw->rw_max = 0;
+	rw->rw_free = 0;
+	offs_clear(rw, 0, ROW_TAGS);
+	if (after != UNIT_NIL) {
+		rw->rw_next = ROW(after)->rw_next;
+		ROW(after)->rw_next = unit;
+		ROW(after)->rw_end = base;
+	}
+	if (rw->rw_next != UNIT_NIL)
+		ROW(rw->rw_next)->rw_prev = unit;
+	return (unit);
+}
+
+/* Take it out of the list and the tree: its range is its lower neighbour's. */
+static void
+row_drop(struct vmem *vm, uint32_t row)
+{
+	struct row *rw = ROW(row);
+
+	addrtree_remove(vm, &vm->vm_rows, rw->rw_base);
+	ROW(rw->rw_prev)->rw_next = rw->rw_next;
+	ROW(rw->rw_prev)->rw_end = rw->rw_end;
+	if (rw->rw_next != UNIT_NIL)
+		ROW(rw->rw_next)->rw_prev = rw->rw_prev;
+	unit_give(vm, row);
+}
+
+void
+rows_init(struct vmem *vm)
+{
+	uint64_t end = vm->vm_shift == 0 ? 0 :
+					   UINT64_C(1) << (64 - vm->vm_shift);
+	uint32_t row = row_make(vm, UNIT_NIL, 0, end);
+	struct addrentry entry;
+
+	ROW(row)->rw_count = 1;
+	ROW(row)->rw_off[0] = 0;
+	ROW(row)->rw_tag[0] = TAG_GAP;
+	vm->vm_ntags = 1;
+	entry = entry_of(row);
+	addrtree_insert(vm, &vm->vm_rows, &entry);
+}
+
+void
+rows_fini(struct vmem *vm)
+{
+	struct addrentry entry;
+	uint32_t row = UNIT_NIL, next;
+
+	if (addrtree_first(&vm->vm_rows, 0, 0, &entry))
+		row = entry.ae_child;
+	for (; row != UNIT_NIL; row = next) {
+		next = ROW(row)->rw_next;
+		pool_put(&row, 1);
+	}
+	addrtree_fini(vm, &vm->vm_rows);
+}
+
+/* ---- moving tags between rows ------------------------------------------- */
+
+/* What refers to the free segments from `slot' on hears that they are here. */
+static void
+tags_moved(struct vmem *vm, uint32_t row, unsigned int slot)
+{
+	for (; slot < ROW(row)->rw_count; slot++)
+		if (ROW(row)->rw_tag[slot] & TAG_FREE)
+			fl_moved(vm, (struct place) { row, slot });
+}
+
+static inline uint64_t
+bits_below(unsigned int slot)
+{
+	return ((UINT64_C(1) << slot) - 1);
+}
+
+/* Append the tags of `from`, from `slot' on, to those of `to'; their offsets
+ * are `shift' more there. */
+static void
+tags_append(struct row *to, struct row *from, unsigned int slot, int32_t shift)
+{
+	unsigned int n = to->rw_count;
+
+	to->rw_free |= from->rw_free >> slot << n;
+	from->rw_free &= bits_below(slot);
+	for (unsigned int i = slot; i < from->rw_count; i++, n++) {
+		to->rw_off[n] = from->rw_off[i] + shift;
+		to->rw_tag[n] = from->rw_tag[i];
+	}
+	to->rw_count = (uint16_t)n;
+	offs_clear(from, slot, from->rw_count);
+	from->rw_count = (uint16_t)slot;
+}
+
+static bool
+row_reaches(const struct row *rw, uint64_t start)
+{
+	return (start - rw->rw_base < ROW_REACH);
+}
+
+/* Split a row before `slot`; returns the upper one. */
+static uint32_t
+row_split(struct vmem *vm, uint32_t row, unsigned int slot)
+{
+	struct row *rw = ROW(row), *up;
+	uint64_t base = rw->rw_base + (uint64_t)rw->rw_off[slot];
+	uint64_t end = rw->rw_end;
+	uint32_t unit = row_make(vm, row, base, end);
+	struct addrentry entry;
+
+	up = ROW(unit);
+	tags_append(up, rw, slot, -rw->rw_off[slot]);
+	up->rw_max = row_max(up);
+	entry = entry_of(unit);
+	addrtree_insert(vm, &vm->vm_rows, &entry);
+	max_set(vm, row, row_max(rw));
+	tags_moved(vm, unit, 0);
+	return (unit);
+}
+
+/* Join a row with the next one, if both exist and fit well. */
+static bool
+rows_join(struct vmem *vm, uint32_t lower, uint32_t upper)
+{
+	struct row *lo, *up;
+	unsigned int n;
+	uint64_t max;
+
+	if (lower == UNIT_NIL || upper == UNIT_NIL)
+		return (false);
+	lo = ROW(lower);
+	up = ROW(upper);
+	n = lo->rw_count;
+	if (n + up->rw_count > ROW_MERGED ||
+	    !row_reaches(lo,
+		up->rw_base + (uint64_t)up->rw_off[up->rw_count - 1]))
+		return (false);
+	max = up->rw_max > lo->rw_max ? up->rw_max : lo->rw_max;
+	tags_append(lo, up, 0, (int32_t)(up->rw_base - lo->rw_base));
+	row_drop(vm, upper);
+	max_set(vm, lower, max);
+	tags_moved(vm, lower, n);
+	return (true);
+}
+
+/* After removals: a sparse row looks for another.  Both have been settled. */
+void
+row_thin(struct vmem *vm, uint32_t row)
+{
+	if (ROW(row)->rw_count < ROW_SPARSE &&
+	    !rows_join(vm, row, ROW(row)->rw_next))
+		(void)rows_join(vm, ROW(row)->rw_prev, row);
+}
+
+/* ---- inserting and removing tags ---------------------------------------- */
+
+static void
+tags_open(struct row *rw, unsigned int slot)
+{
+	size_t n = rw->rw_count - slot;
+
+	memmove(&rw->rw_off[slot + 1], &rw->rw_off[slot], n * sizeof(int32_t));
+	memmove(&rw->rw_tag[slot + 1], &rw->rw_tag[slot], n * sizeof(uint32_t));
+	rw->rw_free = (rw->rw_free & bits_below(slot)) |
+	    (rw->rw_free & ~bits_below(slot)) << 1;
+	rw->rw_count++;
+}
+
+static void
+tags_close(struct row *rw, unsigned int slot)
+{
+	size_t n = rw->rw_count - slot - 1u;
+
+	memmove(&rw->rw_off[slot], &rw->rw_off[slot + 1], n * sizeof(int32_t));
+	memmove(&rw->rw_tag[slot], &rw->rw_tag[slot + 1], n * sizeof(uint32_t));
+	rw->rw_free = (rw->rw_free & bits_below(slot)) |
+	    (rw->rw_free >> 1 & ~bits_below(slot));
+	rw->rw_count--;
+	rw->rw_off[rw->rw_count] = OFF_UNUSED;
+}
+
+/* Room for `count` tags after p, which may move to the new row. */
+static struct place
+row_room(struct vmem *vm, struct place p, unsigned int count)
+{
+	struct row *rw = ROW(p.row);
+	unsigned int at = rw->rw_count / 2;
+	uint32_t upper;
+
+	if (__builtin_expect(rw->rw_count + count <= ROW_TAGS, 1))
+		return (p);
+	if (p.slot + 2 >= rw->rw_count)
+		at = p.slot;
+	else if (p.slot <= 1)
+		at = p.slot + 1;
+	upper = row_split(vm, p.row, at);
+	return (p.slot < at ? p : (struct place) { upper, p.slot - at });
+}
+
+/*
+ * A new tag after p: p's segment ends at `start`, and the rest of it is the new
+ * tag's.  `more` tags will follow at once.  Neither segment may be in a bin.
+ * Returns the new tag's place; p's is one below (tag_below()).
+ */
+struct place
+row_insert(struct vmem *vm, struct place p, uint64_t start, uint32_t tag,
+    unsigned int more)
+{
+	struct row *rw = ROW(p.row);
+	struct addrentry entry;
+
+	vm->vm_ntags++;
+	if (__builtin_expect(!row_reaches(rw, start), 0)) {
+		/* So far up that p is the last of its row. */
+		ASSERT(p.slot + 1 == rw->rw_count);
+		p.row = row_make(vm, p.row, start, rw->rw_end);
+		p.slot = 0;
+		rw = ROW(p.row);
+		rw->rw_count = 1;
+		rw->rw_off[0] = 0;
+		tag_set(p, tag);
+		entry = entry_of(p.row);
+		addrtree_insert(vm, &vm->vm_rows, &entry);
+		return (p);
+	}
+	p = row_room(vm, p, 1 + more);
+	rw = ROW(p.row);
+	p.slot++;
+	tags_open(rw, p.slot);
+	rw->rw_off[p.slot] = (int32_t)(start - rw->rw_base);
+	tag_set(p, tag);
+	return (p);
+}
+
+/* The first tag of a row goes: the row begins where the next one does. */
+static void
+first_remove(struct vmem *vm, uint32_t row)
+{
+	struct row *rw = ROW(row);
+	uint64_t base = rw->rw_base;
+	int32_t shift;
+
+	if (rw->rw_count == 1) {
+		row_drop(vm, row);
+		return;
+	}
+	tags_close(rw, 0);
+	shift = rw->rw_off[0];
+	for (unsigned int i = 0; i < rw->rw_count; i++)
+		rw->rw_off[i] -= shift;
+	rw->rw_base += (uint64_t)shift;
+	ROW(rw->rw_prev)->rw_end = rw->rw_base;
+	addrtree_change(vm, &vm->vm_rows, base, rw->rw_base);
+}
+
+/*
+ * Take out a tag, not the arena's first: its segment is joined to the one
+ * below.  Neither may be in a bin.  The row of a first tag may be gone then.
+ */
+void
+row_remove(struct vmem *vm, struct place p)
+{
+	vm->vm_ntags--;
+	if (__builtin_expect(p.slot > 0, 1))
+		tags_close(ROW(p.row), p.slot);
+	else
+		first_remove(vm, p.row);
+}
