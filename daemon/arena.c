@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/backing.h"
+#include "daemon/cache.h"
 
 /*
  * Wired arenas import this much at least: spans of different imports never
@@ -298,11 +299,16 @@ arena_make(struct backing *bk, const struct arena_spec *as, struct arena **arp)
 	}
 	ar->ar_vm = vmem_xcreate(ar->ar_name, ar->ar_base, ar->ar_size,
 	    ar->ar_quantum, imports ? arena_import : NULL,
-	    imports ? arena_release : NULL, ar, ar->ar_qcache_max,
+	    imports ? arena_release : NULL, ar, as->as_kmem ? 0 : ar->ar_qcache_max,
 	    VM_NOSLEEP | VM_CHECK | arena_fit_flag(ar->ar_policy) |
 	    (as->as_bootstrap ? VM_BOOTSTRAP : 0));
 	if (ar->ar_vm == NULL) {
 		error = errno;
+		goto fail_back;
+	}
+	error = as->as_kmem ? cache_open(ar) : 0;
+	if (error != 0) {
+		vmem_destroy(ar->ar_vm);
 		goto fail_back;
 	}
 	*arp = ar;
@@ -327,6 +333,7 @@ arena_unmake(struct arena *ar)
 	if (ar == NULL)
 		return (NULL);
 	source = ar->ar_source;
+	cache_close(ar);
 	vmem_destroy(ar->ar_vm);
 	if (source != NULL && ar->ar_size != 0) {
 		span_unback(ar);

@@ -22,15 +22,18 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include <stdatomic.h>
 #include <vmem.h>
 #include <vmpager.h>
 
 #include "daemon/htab.h"
+#include "kmem/slab.h"
 #include "util/hist.h"
 #include "util/lock.h"
 
 struct backing;
 struct holding;
+struct kmem;
 
 enum arena_kind { ARENA_IDENTIFIERS, ARENA_VA, ARENA_WIRED, ARENA_PAGEABLE };
 
@@ -53,7 +56,10 @@ struct arena {
 	vmem_addr_t ar_base;		/* [I] of its first span */
 	vmem_size_t ar_size;		/* [I] of its first span; 0: imports */
 	vmem_size_t ar_quantum;		/* [I] */
-	vmem_size_t ar_qcache_max;	/* [I] */
+	vmem_size_t ar_qcache_max;	/* [I] of what is before it: cache.h */
+	struct kmem *ar_kmem;		/* [I] the size table, or NULL */
+	struct slab_source ar_slabs;	/* [I] where its slabs are from */
+	_Atomic unsigned int ar_waiters; /* requests that wait, or are about to */
 	unsigned int ar_policy;		/* [I] place in PROTO_FITS */
 	struct vmpager_map *ar_map;	/* [I] PAGEABLE */
 	int ar_fd;			/* [I] shared: its memory file, or -1 */
@@ -84,6 +90,7 @@ struct arena_spec {
 	vmem_size_t as_size;	/* of the span made or taken now; or 0 */
 	vmem_size_t as_quantum;
 	vmem_size_t as_qcache_max;
+	bool as_kmem;		/* the kmem size table, for quantum caches */
 	unsigned int as_policy;
 	uid_t as_uid;
 };

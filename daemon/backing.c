@@ -1,7 +1,8 @@
 /*
  * backing.c - see backing.h.
  *
- * One mapping of --va-size, made once, is all the address space there is:
+ * One mapping of --va-size, made once, is all the address space there is; and
+ * after it, in the same mapping, the direct map's window, of --wired:
  * readable and writable, private, not reserved, so that it costs nothing until
  * touched and a range is populated or emptied by madvise(2) alone, never by a
  * mapping of its own (those are bounded by vm.max_map_count).
@@ -16,21 +17,28 @@
 #include <sys/mman.h>
 
 #include "daemon/thread.h"
+#include "kmem/direct.h"
 
 static int
 reserve(struct backing *bk, const struct settings *se, char *why)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-	void *hint = NULL, *base;
+	uint64_t window = se->se_wired - se->se_wired % VMPAGER_PAGE;
+	void *hint = NULL, *base = MAP_FAILED;
+	uint64_t size;
 
 	if (se->se_va_base != 0) {
 		hint = (void *)(uintptr_t)se->se_va_base;
 		flags |= MAP_FIXED_NOREPLACE;
 	}
-	base = mmap(hint, se->se_va_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	/* More frames than addresses would be of no use; nor can they be had. */
+	if (window > se->se_va_size)
+		window = se->se_va_size;
+	size = se->se_va_size + window;
+	base = mmap(hint, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (base != MAP_FAILED && hint != NULL && base != hint) {
 		/* A kernel before 4.17 takes the flag for a mere hint. */
-		(void)munmap(base, se->se_va_size);
+		(void)munmap(base, size);
 		base = MAP_FAILED;
 		errno = EEXIST;
 	}
@@ -44,10 +52,11 @@ reserve(struct backing *bk, const struct settings *se, char *why)
 		return (error);
 	}
 	/* A child of a fork must not see it, nor a core file hold it. */
-	(void)madvise(base, se->se_va_size, MADV_DONTFORK);
-	(void)madvise(base, se->se_va_size, MADV_DONTDUMP);
+	(void)madvise(base, size, MADV_DONTFORK);
+	(void)madvise(base, size, MADV_DONTDUMP);
 	bk->bk_base = (vmem_addr_t)(uintptr_t)base;
 	bk->bk_size = se->se_va_size;
+	bk->bk_window = window;
 	return (0);
 }
 
@@ -116,6 +125,36 @@ make_pager(struct backing *bk, const struct settings *se, char *why)
 	return (error);
 }
 
+/* ---- the direct map ----------------------------------------------------- */
+
+static int
+window_wire(void *arg, uint64_t addr, uint64_t size)
+{
+	const struct backing *bk = arg;
+
+	return (vmpager_wire(bk->bk_wired, addr, size) == 0 ? 0 : ENOMEM);
+}
+
+static void
+window_unwire(void *arg, uint64_t addr, uint64_t size)
+{
+	const struct backing *bk = arg;
+
+	vmpager_unwire(bk->bk_wired, addr, size);
+}
+
+static int
+make_window(struct backing *bk, const struct settings *se)
+{
+	const struct direct_backing db = { window_wire, window_unwire, bk };
+	int error = direct_create(bk->bk_base + bk->bk_size, bk->bk_window,
+	    &db, &bk->bk_direct);
+
+	if (error == 0)
+		direct_switch(bk->bk_direct, se->se_direct_map);
+	return (error);
+}
+
 int
 backing_init(struct backing *bk, const struct settings *se,
     char why[SETTINGS_WHY_MAX])
@@ -131,6 +170,8 @@ backing_init(struct backing *bk, const struct settings *se,
 	error = vmpager_wired_create(se->se_wired, &bk->bk_wired);
 	if (error == 0)
 		error = vmpager_wired_create(se->se_wired, &bk->bk_meta);
+	if (error == 0)
+		error = make_window(bk, se);
 	if (error != 0)
 		(void)snprintf(why, SETTINGS_WHY_MAX,
 		    "can't have --wired of %llu bytes: %s",
@@ -150,6 +191,8 @@ backing_fini(struct backing *bk)
 	}
 	vmpager_destroy(bk->bk_pager);
 	bk->bk_pager = NULL;
+	direct_destroy(bk->bk_direct);
+	bk->bk_direct = NULL;
 	vmpager_wired_destroy(bk->bk_wired);
 	bk->bk_wired = NULL;
 }

@@ -11,9 +11,13 @@
 
 #include "daemon/settings.h"
 
+struct direct;
+
 struct backing {
 	vmem_addr_t bk_base;		/* of the reservation */
 	vmem_size_t bk_size;
+	vmem_size_t bk_window;		/* bytes after it: the direct map's */
+	struct direct *bk_direct;
 	struct vmpager *bk_pager;
 	pthread_t bk_server;		/* uffd-thread: serves its faults */
 	bool bk_serving;

@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "daemon/wait.h"
+#include "kmem/direct.h"
 #include "proto/quantity.h"
 
 /* ---- set ---------------------------------------------------------------- */
@@ -76,15 +77,18 @@ set_only(struct request *rq, const json_t *value, const char *only)
 	return (STEP_AGAIN);
 }
 
+/* Pages that were handed out under the other setting stay what they are. */
 static enum step
 set_direct_map(struct request *rq, const json_t *value)
 {
-	if (json_is_boolean(value) && !json_is_true(value))
-		return (STEP_AGAIN);
-	if (json_is_boolean(value))
-		return (reply_fail(rq, PE_NOT_SUPPORTED, "value",
-		    "direct_map isn't supported in this version"));
-	return (set_only(rq, value, "off"));
+	const char *text =
+	    json_is_string(value) ? json_string_value(value) : "";
+	bool on = json_is_true(value) || strcmp(text, "on") == 0;
+
+	if (!on && !json_is_boolean(value) && strcmp(text, "off") != 0)
+		return (bad_value(rq, "on or off"));
+	direct_switch(rq->rq_daemon->dm_backing.bk_direct, on);
+	return (STEP_AGAIN);
 }
 
 static enum step

@@ -409,7 +409,10 @@ alloc_wait(struct request *rq, struct alloc_state *as)
 	vr->vr_min = sw->sw_min;
 	vr->vr_max = sw->sw_max;
 	vr->vr_flags = sw->sw_fit;
-	vr->vr_cached = space_cached(as->as_arena, sw);
+	/* libvmem knows its own caches only: who waits for a size of kmem's
+	 * table is given a range of its own. */
+	vr->vr_cached = as->as_arena->ar_kmem == NULL &&
+	    space_cached(as->as_arena, sw);
 	vr->vr_count = (unsigned int)as->as_count;
 	vr->vr_addrs = as->as_addrs;
 	error = wait_begin(wt, rq->rq_args[ARG_ALLOC_SLEEP_MS].pa_int);

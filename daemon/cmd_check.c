@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "daemon/cache.h"
 #include "daemon/request.h"
 
 struct check_state {
@@ -40,7 +41,7 @@ check_arena(struct check_state *ck, struct arena *ar)
 {
 	const char *why = NULL;
 
-	if (vmem_check_why(ar->ar_vm, &why) == 0 &&
+	if (cache_check(ar, &why) == 0 &&
 	    (ar->ar_kind != ARENA_PAGEABLE ||
 		vmpager_check(ar->ar_backing->bk_pager, &why) == 0))
 		return;
@@ -51,14 +52,7 @@ check_arena(struct check_state *ck, struct arena *ar)
 static void
 reap_arena(struct check_state *ck, struct arena *ar)
 {
-	struct vmem_stat before, after;
-
-	vmem_stat(ar->ar_vm, &before);
-	vmem_reap(ar->ar_vm);
-	vmem_stat(ar->ar_vm, &after);
-	if (before.vs_qc_held_bytes > after.vs_qc_held_bytes)
-		ck->ck_bytes +=
-		    before.vs_qc_held_bytes - after.vs_qc_held_bytes;
+	ck->ck_bytes += cache_reap(ar);
 }
 
 static void

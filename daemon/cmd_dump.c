@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/cache.h"
 #include "daemon/counters.h"
 #include "daemon/dump.h"
 #include "proto/quantity.h"
@@ -172,8 +173,11 @@ dump_peek(struct dump_state *ds)
 {
 	while (ds->ds_seg == ds->ds_segs && ds->ds_more) {
 		ds->ds_seg = 0;
-		ds->ds_segs = vmem_walk_from(ds->ds_arena->ar_vm, ds->ds_mask,
-		    &ds->ds_walk, ds->ds_buffer, DUMP_WALK, &ds->ds_more);
+		ds->ds_segs = ds->ds_window ?
+		    cache_walk_from(ds->ds_arena, ds->ds_mask, &ds->ds_walk,
+			ds->ds_buffer, DUMP_WALK, &ds->ds_more) :
+		    vmem_walk_from(ds->ds_arena->ar_vm, ds->ds_mask,
+			&ds->ds_walk, ds->ds_buffer, DUMP_WALK, &ds->ds_more);
 	}
 	return (ds->ds_seg < ds->ds_segs ? &ds->ds_buffer[ds->ds_seg] : NULL);
 }
@@ -276,15 +280,14 @@ next_cache(struct request *rq, struct dump_state *ds)
 	struct vmem_qcache_stat qs;
 
 	(void)rq;
-	if (vmem_qcache_stat(
-		ds->ds_arena->ar_vm, (unsigned int)ds->ds_cursor, &qs) != 0)
+	if (cache_stat(ds->ds_arena, (unsigned int)ds->ds_cursor, &qs) != 0)
 		return (false);
 	write_cache(&ds->ds_entries, &qs);
 	ds->ds_count++;
 	ds->ds_left--;
 	ds->ds_cursor++;
-	return (vmem_qcache_stat(ds->ds_arena->ar_vm,
-		    (unsigned int)ds->ds_cursor, &qs) == 0);
+	return (cache_stat(
+		    ds->ds_arena, (unsigned int)ds->ds_cursor, &qs) == 0);
 }
 
 static void
@@ -414,6 +417,7 @@ entries_start(struct dump_state *ds)
 	ds->ds_inside = ds->ds_from_inside;
 	ds->ds_within = ds->ds_from_within;
 	ds->ds_cursor = ds->ds_from;
+	ds->ds_window = true;
 	dump_walk(ds, ds->ds_what == WHAT_FREE ? VMEM_FREE :
 	    ds->ds_what == WHAT_ALL ? VMEM_ALLOC | VMEM_FREE : VMEM_ALLOC,
 	    ds->ds_from);
@@ -429,8 +433,7 @@ write_extra(struct dump_state *ds)
 	jw_key(b, "stats");
 	write_stats(ds, b);
 	jw_kopen(b, "caches", '[');
-	for (unsigned int i = 0;
-	    vmem_qcache_stat(ds->ds_arena->ar_vm, i, &qs) == 0; i++)
+	for (unsigned int i = 0; cache_stat(ds->ds_arena, i, &qs) == 0; i++)
 		write_cache(b, &qs);
 	jw_close(b, ']');
 	jw_kopen(b, "map", '{');

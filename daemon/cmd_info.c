@@ -8,6 +8,7 @@
 
 #include "daemon/request.h"
 #include "daemon/wait.h"
+#include "kmem/direct.h"
 #include "util/clock.h"
 
 enum step
@@ -21,7 +22,7 @@ cmd_ping(struct request *rq)
 static void
 write_features(struct buf *b, const struct daemon *dm)
 {
-	static const char *const later[] = { "rseq", "direct_map", "advise",
+	static const char *const later[] = { "rseq", "advise",
 	 "map", "subscribe", "journal", "sync",
 		"http", "read_only_socket", "idem", "record" };
 
@@ -46,6 +47,7 @@ write_features(struct buf *b, const struct daemon *dm)
 	jw_kbool(b, "shared", true);
 	jw_kbool(b, "quotas", true);
 	jw_kbool(b, "soak", true);
+	jw_kbool(b, "direct_map", true);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		jw_kbool(b, later[i], false);
 	jw_close(b, '}');
@@ -97,6 +99,7 @@ cmd_info(struct request *rq)
 	jw_kstr(b, "fault_mode",
 	    vmpager_mode_name(
 		(enum vmpager_mode)dm->dm_settings.se_fault_mode));
+	jw_kbool(b, "direct_map", direct_on(dm->dm_backing.bk_direct));
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	write_limits(b, dm);

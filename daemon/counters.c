@@ -6,6 +6,7 @@
 #include "daemon/counters.h"
 
 #include "daemon/backing.h"
+#include "daemon/cache.h"
 #include "daemon/jsonw.h"
 
 void
@@ -48,7 +49,12 @@ void
 counters_of(struct arena *ar, struct counters *co)
 {
 	memset(co, 0, offsetof(struct counters, co_latency));
-	vmem_stat(ar->ar_vm, &co->co_vmem);
+	cache_count(ar, &co->co_vmem);
+	co->co_has_direct = ar->ar_kmem != NULL;
+	if (co->co_has_direct) {
+		direct_stat(ar->ar_backing->bk_direct, &co->co_direct);
+		co->co_direct_on = direct_on(ar->ar_backing->bk_direct);
+	}
 	co->co_tag_bytes = tag_bytes(&co->co_vmem);
 	co->co_has_pager = ar->ar_kind == ARENA_PAGEABLE;
 	if (co->co_has_pager)
@@ -172,6 +178,19 @@ write_pager(struct buf *b, const struct vmpager_stat *ps)
 	jw_close(b, '}');
 }
 
+static void
+write_direct(struct buf *b, const struct counters *co)
+{
+	jw_kopen(b, "direct_map", '{');
+	jw_kbool(b, "on", co->co_direct_on);
+	jw_ku64(b, "pages", co->co_direct.ds_used);
+	jw_ku64(b, "pages_free", co->co_direct.ds_warm);
+	jw_ku64(b, "allocs", co->co_direct.ds_gets);
+	jw_ku64(b, "frees", co->co_direct.ds_puts);
+	jw_ku64(b, "fails", co->co_direct.ds_fails);
+	jw_close(b, '}');
+}
+
 void
 counters_write(struct buf *b, const struct counters *co)
 {
@@ -180,6 +199,8 @@ counters_write(struct buf *b, const struct counters *co)
 	write_vmem(b, co);
 	if (co->co_has_pager)
 		write_pager(b, &co->co_pager);
+	if (co->co_has_direct)
+		write_direct(b, co);
 	jw_kopen(b, "latency", '{');
 	for (unsigned int i = 0; i < ARENA_OPS; i++) {
 		jw_key(b, ops[i]);

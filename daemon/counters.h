@@ -8,6 +8,7 @@
 
 #include "daemon/arena.h"
 #include "daemon/buf.h"
+#include "kmem/direct.h"
 #include "util/hist.h"
 
 struct counters {
@@ -15,6 +16,8 @@ struct counters {
 	uint64_t co_tag_bytes;
 	bool co_has_pager;
 	struct vmpager_stat co_pager;
+	bool co_has_direct, co_direct_on;
+	struct direct_stat co_direct;
 	struct hist co_latency[ARENA_OPS];
 };
 

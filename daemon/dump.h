@@ -31,6 +31,7 @@ struct dump_state {
 	bool ds_inside;			/* ds_within counts */
 
 	int ds_mask;			/* the walk: kinds of segments */
+	bool ds_window;			/* pages of the direct map, too */
 	vmem_addr_t ds_walk;		/* where it goes on */
 	bool ds_more;
 	size_t ds_seg, ds_segs;		/* [ds_seg, ds_segs) of the buffer */

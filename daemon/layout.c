@@ -4,7 +4,7 @@
  *	kernel_va	the reservation; quantum 4096, no caches
  *	  |-- vmem_meta	boundary tags and hash tables of libvmem
  *	  |-- kmem_va	VA only, caches for 1..16 pages
- *	  |    `-- kmem	wired on import, quantum 8, caches for 1..64 quanta
+ *	  |    `-- kmem	wired on import, quantum 8, the size table's caches
  *	  `-- heap	pageable, 3/4 of it all, caches for 1..16 pages
  *
  * vmem_meta takes its span whole, a sixteenth: libvmem grows into what it is
@@ -21,7 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/cache.h"
 #include "daemon/log.h"
+#include "kmem/kmem.h"
 
 #define PAGES(n) ((vmem_size_t)(n) * VMPAGER_PAGE)
 
@@ -36,15 +38,18 @@ struct layout_row {
 	vmem_size_t qcache_max;
 	unsigned int share_num, share_den; /* of va-size, taken at creation */
 	bool bootstrap;
+	bool size_table;	/* kmem's caches, up to qcache_max */
 };
 
 static const struct layout_row layout[] = {
-	{ "kernel_va", NULL, ARENA_VA, PAGES(1), 0, 1, 1, true },
-	{ "vmem_meta", "kernel_va", ARENA_VA, PAGES(1), 0, 1, 16, true },
-	{ "kmem_va", "kernel_va", ARENA_VA, PAGES(1), PAGES(16), 0, 1, false },
-	{ "kmem", "kmem_va", ARENA_WIRED, 8, 8 * VMEM_QCACHE_MAX, 0, 1, false },
-	{ "heap", "kernel_va", ARENA_PAGEABLE, PAGES(1), PAGES(16), 3, 4,
+	{ "kernel_va", NULL, ARENA_VA, PAGES(1), 0, 1, 1, true, false },
+	{ "vmem_meta", "kernel_va", ARENA_VA, PAGES(1), 0, 1, 16, true, false },
+	{ "kmem_va", "kernel_va", ARENA_VA, PAGES(1), PAGES(16), 0, 1, false,
 	    false },
+	{ "kmem", "kmem_va", ARENA_WIRED, KMEM_ALIGN, KMEM_MAX, 0, 1, false,
+	    true },
+	{ "heap", "kernel_va", ARENA_PAGEABLE, PAGES(1), PAGES(16), 3, 4,
+	    false, false },
 };
 
 static int
@@ -69,7 +74,8 @@ make_row(struct registry *rg, struct backing *bk, const struct settings *se,
 {
 	struct arena_spec as = { .as_name = row->name, .as_kind = row->kind,
 		.as_bootstrap = row->bootstrap, .as_quantum = row->quantum,
-		.as_qcache_max = row->qcache_max, .as_uid = geteuid() };
+		.as_qcache_max = row->qcache_max,
+		.as_kmem = row->size_table, .as_uid = geteuid() };
 	struct arena *ar = NULL;
 	int error;
 
@@ -125,8 +131,8 @@ empty(struct registry *rg, struct arena *ar)
 	while ((n = reg_claim_matching(rg, ar, 0, true, NULL, some, 64)) > 0)
 		while (n > 0)
 			reg_release(rg, some[--n]);
-	vmem_reap(ar->ar_vm);
-	if (vmem_check_why(ar->ar_vm, &why) != 0) {
+	(void)cache_reap(ar);
+	if (cache_check(ar, &why) != 0) {
 		log_error("%s: broken invariant: %s", ar->ar_name, why);
 		return (EIO);
 	}

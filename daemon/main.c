@@ -32,6 +32,7 @@
 #include "daemon/server.h"
 #include "daemon/soak.h"
 #include "daemon/worker.h"
+#include "kmem/direct.h"
 #include "util/clock.h"
 
 #define EXIT_BROKEN 5
@@ -82,6 +83,7 @@ apply_settings(struct daemon *dm, const struct settings *se)
 	log_set_level((enum log_level)se->se_log_level);
 	atomic_store(&rg->rg_quota_bytes, se->se_quota_bytes);
 	atomic_store(&rg->rg_quota_segments, se->se_quota_segments);
+	direct_switch(dm->dm_backing.bk_direct, se->se_direct_map);
 	if (vmpager_set_commit(dm->dm_backing.bk_pager,
 		(enum vmpager_commit)se->se_commit) != 0)
 		log_warn("commit: what is registered exceeds frames and swap");
@@ -108,6 +110,7 @@ on_hangup(evutil_socket_t sig, short what, void *arg)
 		dm->dm_settings.se_quota_bytes = se.se_quota_bytes;
 		dm->dm_settings.se_quota_segments = se.se_quota_segments;
 		dm->dm_settings.se_commit = se.se_commit;
+		dm->dm_settings.se_direct_map = se.se_direct_map;
 		log_info("SIGHUP: settings read again");
 	}
 	settings_fini(&se);

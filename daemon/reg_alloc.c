@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/cache.h"
 #include "daemon/registry_impl.h"
 #include "util/assert.h"
 
@@ -338,7 +339,7 @@ space_free(struct registry *rg, struct arena *ar, struct alloc *al)
 		free(bl);
 	}
 	if (cached)
-		vmem_free(ar->ar_vm, addr, size);
+		cache_put(ar, addr, size);
 	else
 		vmem_xfree(ar->ar_vm, addr, size);
 }

@@ -64,7 +64,7 @@ static const struct setting settings[] = {
 	    "software, uffd, uffd-thread or sigsegv" },
 	{ "wired", 0, ST_SIZE, 0, AT(se_wired), "1G", NULL, "SIZE",
 	    "wired memory, at most" },
-	{ "direct-map", 0, ST_ON_OFF, SF_LATER, AT(se_direct_map), "off", NULL,
+	{ "direct-map", 0, ST_ON_OFF, SF_RELOAD, AT(se_direct_map), "off", NULL,
 	    "on|off", "a window in which single wired pages cost no VA" },
 	{ "group", 0, ST_STRING, 0, AT(se_group), NULL, NULL, "NAME",
 	    "group of the socket" },

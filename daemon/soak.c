@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/cache.h"
 #include "daemon/log.h"
 #include "daemon/request.h"
 #include "daemon/thread.h"
@@ -128,7 +129,7 @@ check(struct soak_job *sj)
 	const char *why = NULL;
 
 	atomic_fetch_add(&sj->sj_checks, 1);
-	if (vmem_check_why(ar->ar_vm, &why) == 0 &&
+	if (cache_check(ar, &why) == 0 &&
 	    (ar->ar_kind != ARENA_PAGEABLE ||
 		vmpager_check(ar->ar_backing->bk_pager, &why) == 0))
 		return;

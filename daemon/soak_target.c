@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cache.h"
 #include "daemon/soak.h"
 #include "util/clock.h"
 #include "util/futex.h"
 #include "util/pattern.h"
 
-#define CACHED 0x01u		/* ra_flags: pairs with vmem_free() */
+#define CACHED 0x01u		/* ra_flags: pairs with cache_put() */
 #define LOOK_NS 100000000u	/* who waits looks so often if the run ends */
 #define WAKE_GRACE_NS UINT64_C(5000000000)
 #define DUMP_SEGMENTS 200
@@ -132,7 +133,7 @@ take(struct soak_worker *sw, const struct arena *ar,
 	if (jw->jw_fit < 0 && jw->jw_align == 0 && jw->jw_nocross == 0 &&
 	    jw->jw_max == VMEM_ADDR_MAX) {
 		ra->ra_flags = CACHED;
-		return (vmem_alloc(vm, size, VM_NOSLEEP, &ra->ra_addr));
+		return (cache_get(ar, size, &ra->ra_addr));
 	}
 	return (vmem_xalloc(vm, size, jw->jw_align, 0, jw->jw_nocross,
 	    jw->jw_min, jw->jw_max, VM_NOSLEEP |
@@ -144,7 +145,7 @@ static void
 give_back(const struct arena *ar, const struct job_range *ra)
 {
 	if (ra->ra_flags & CACHED)
-		vmem_free(ar->ar_vm, ra->ra_addr, ra->ra_size);
+		cache_put(ar, ra->ra_addr, ra->ra_size);
 	else
 		vmem_xfree(ar->ar_vm, ra->ra_addr, ra->ra_size);
 }
@@ -308,7 +309,7 @@ do_reap(struct soak_worker *sw, struct soak_result *sr)
 	const struct arena *ar = sw->sw_own;
 
 	(void)sr;
-	vmem_reap(ar->ar_vm);
+	(void)cache_reap(ar);
 	return (SOAK_DONE);
 }
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "daemon/cache.h"
+
 /* Zeroing runs at some GB/s, registering and unregistering at about 2 ns a
  * page: each of these is well below a turn. */
 #define WIRED_INLINE_MAX (512u * 1024)
@@ -47,7 +49,7 @@ take(struct arena *ar, const struct space_want *sw, bool cached,
     vmem_addr_t *addrp)
 {
 	if (cached)
-		return (vmem_alloc(ar->ar_vm, sw->sw_size, VM_NOSLEEP, addrp));
+		return (cache_get(ar, sw->sw_size, addrp));
 	if (!sw->sw_at)
 		return (vmem_xalloc(ar->ar_vm, sw->sw_size, sw->sw_align,
 		    sw->sw_phase, sw->sw_nocross, sw->sw_min, sw->sw_max,
@@ -63,6 +65,11 @@ space_take(struct arena *ar, const struct space_want *sw, struct alloc *al)
 	bool cached = space_cached(ar, sw);
 	int error = take(ar, sw, cached, &al->al_addr);
 
+	/* A slab can't be had, but the range itself perhaps. */
+	if (error == ENOMEM && cached && ar->ar_kmem != NULL) {
+		cached = false;
+		error = take(ar, sw, cached, &al->al_addr);
+	}
 	if (error == EINVAL)
 		return (PE_PARAMS);
 	if (error != 0)
@@ -92,7 +99,7 @@ space_drop(struct arena *ar, const struct alloc *al, bool backed)
 	if (backed && ar->ar_kind == ARENA_PAGEABLE)
 		vmpager_unregister(ar->ar_map, al->al_addr, al->al_size);
 	if (al->al_cached)
-		vmem_free(ar->ar_vm, al->al_addr, al->al_size);
+		cache_put(ar, al->al_addr, al->al_size);
 	else
 		vmem_xfree(ar->ar_vm, al->al_addr, al->al_size);
 }

@@ -32,6 +32,13 @@ waiter_put(struct registry *rg, struct waiter *wt)
 		free(wt);
 }
 
+static void
+waits_no_more(struct waiter *wt)
+{
+	(void)atomic_fetch_sub_explicit(
+	    &wt->wt_arena->ar_waiters, 1, memory_order_seq_cst);
+}
+
 /* In its worker: it is out of libvmem's queue; answer. */
 static void
 waiter_end(struct waiter *wt, enum proto_error error)
@@ -48,6 +55,7 @@ waiter_end(struct waiter *wt, enum proto_error error)
 	/* The id is the request's, which ends before the waiter may. */
 	wt->wt_id = NULL;
 	lock_release(&rg->rg_lock);
+	waits_no_more(wt);
 	wt->wt_done(wt, error);
 	conn_wake(cn);
 }
@@ -112,9 +120,15 @@ wait_begin(struct waiter *wt, int64_t timeout_ms)
 
 	if (wt->wt_client->cl_waiter_count >= WAITS_MAX)
 		return (EBUSY);
+	/* From here on frees empty the caches: those before are emptied by
+	 * vmem_submit() itself.  Pairs with cache_put(). */
+	(void)atomic_fetch_add_explicit(
+	    &wt->wt_arena->ar_waiters, 1, memory_order_seq_cst);
 	error = vmem_submit(wt->wt_arena->ar_vm, &wt->wt_vr);
-	if (error != EINPROGRESS)
+	if (error != EINPROGRESS) {
+		waits_no_more(wt);
 		return (error);
+	}
 	/* Should it be granted before it is listed: the message is handled by
 	 * this thread, later. */
 	lock_acquire(&rg->rg_lock);

@@ -114,7 +114,7 @@ test_refused(void **state)
 	REFUSED("not supported", "--state-dir", "/x");
 	REFUSED("not supported", "--http", "127.0.0.1:1");
 	REFUSED("not supported", "--sync");
-	REFUSED("not supported", "--direct-map", "on");
+	REFUSED("direct-map", "--direct-map", "perhaps");
 	REFUSED("/nonexistent", "--config", "/nonexistent/file");
 }
 
