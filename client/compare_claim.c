@@ -2,7 +2,7 @@
  * compare_claim.c - see compare.h: what the numbers of a row say about DESIGN
  * 1's claims.
  *
- *	A-1	a record is far larger than a boundary tag: more than two
+ *	A-1	a record is far larger than what one was in 2001: more than two
  *	A-2	a whole range's free asked for a record, or was refused
  *	A-3	a reservation didn't have what it was for, or locked itself out
  *	B	a fault asked for memory
@@ -15,7 +15,7 @@
 
 #include "client/compare.h"
 
-#define TAG_BYTES 32u
+#define TAG_BYTES 32u	/* links, start, size */
 
 static uint64_t
 sum(const uint64_t *numbers, unsigned int n)

@@ -260,9 +260,11 @@ run_shortages(struct compare *co, struct compare_row *cr)
 	uint64_t most = cr->cr_base.rr_end.ms_records_peak;
 	enum ctl_exit code = CTL_DONE;
 
-	/* libvmem's gauges are read at the peak only. */
-	if (cr->cr_base.rr_sample.ms_records > most)
-		most = cr->cr_base.rr_sample.ms_records;
+	/* libvmem's gauges are read at the peak, and have what is there before
+	 * the first range. */
+	if (cr->cr_base.rr_sample.ms_records_peak > most)
+		most = cr->cr_base.rr_sample.ms_records_peak;
+	most -= cr->cr_base.rr_begin.ms_records_peak;
 	for (unsigned int i = 0; code == CTL_DONE && i < COMPARE_SHORTAGES &&
 	     co->co_short[i] != 0; i++) {
 		struct task ta = { .ta_spec = cr->cr_spec, .ta_threads = 1,

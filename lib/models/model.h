@@ -90,7 +90,7 @@ struct model_counts {
 struct model_stat {
 	uint64_t ms_record_size;	/* bytes of one */
 	uint64_t ms_records;		/* in use: entries, or boundary tags */
-	uint64_t ms_records_peak;
+	uint64_t ms_records_peak;	/* that there was memory for */
 	uint64_t ms_bytes;		/* of records in use, tables, headers */
 	uint64_t ms_held;		/* memory held for them */
 	uint64_t ms_extent;		/* addresses ever reached into */

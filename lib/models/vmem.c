@@ -4,7 +4,7 @@
  *	kernel_va	addresses, quantum 4096
  *	  |-- kmem_va	wired ranges; quantum caches for 1..16 pages
  *	  `-- heap	pageable ranges, registered in the fault map; the same
- *	vmem_meta	boundary tags and hash tables: real memory
+ *	vmem_meta	boundary tags, in units of 512 bytes: real memory
  *	direct map	(if it is on) single wired pages, of no arena
  *
  * A range gets to the fault map if and only if it takes faults, and the fault
@@ -12,14 +12,12 @@
  * commit callback: so that is where asking inside an allocation, a free or a
  * fault is counted, and where a shortage is made.
  *
- * A free may ask for a magazine to put an address into; refused, it puts the
- * address back into the arena.  So that is counted, and isn't A-2, which is
- * about what a free can't do without.
+ * A free may ask for memory that it can do without (a magazine to put an
+ * address into, say).  So that is counted, and isn't A-2, which is about what a
+ * free can't do without; a free that was refused would be.
  *
  * The shortage: an arena of nobody's takes all boundary tags but so many, and
- * no block of them is committed any more.  To leave some without leaving whole
- * blocks, which would be given back, of every three segments of the hog two are
- * freed, which become one: one tag less.
+ * no memory for more is committed.
  *
  * libvmem is one in a process, and so is this model.
  */
@@ -41,8 +39,11 @@
 #define CACHED_PAGES 16u
 #define FRAMES_BYTES (UINT64_C(256) << 20)
 #define DIRECT_BYTES (UINT64_C(1) << 30)
-#define TAG_BYTES 32u
-#define TAG_BLOCK 65536u	/* what the table of tags grows by */
+#define TAG_BYTES 8u		/* of one in its unit */
+#define UNIT_BYTES 512u
+#define UNIT_TAGS 56u
+#define BLOCK_BYTES 65536u	/* what the table of units grows by */
+#define BLOCK_TAGS ((uint64_t)BLOCK_BYTES / UNIT_BYTES * UNIT_TAGS)
 #define HOG_SIZE (UINT64_C(1) << 40)
 
 struct vmem_model {
@@ -54,7 +55,8 @@ struct vmem_model {
 	struct direct *vd_direct;
 	vmem_addr_t vd_meta_base;
 	_Atomic uint64_t vd_committed;	/* bytes */
-	bool vd_short;			/* no more blocks of tags */
+	_Atomic uint64_t vd_blocks;	/* of units, committed */
+	uint64_t vd_blocks_max;		/* 0: no bound */
 	_Atomic uint64_t vd_high_heap;	/* end of the highest range ever */
 	_Atomic uint64_t vd_high_va;
 };
@@ -77,11 +79,11 @@ reach(_Atomic uint64_t *high, uint64_t end)
 
 /* ---- memory for tags ----------------------------------------------------- */
 
-/* Tags are at the low end of vmem_meta, hash tables and arenas at the high. */
+/* Units are at the low end of vmem_meta, what else there is at the high. */
 static bool
-is_tags(const struct vmem_model *vd, vmem_addr_t addr, vmem_size_t size)
+is_block(const struct vmem_model *vd, vmem_addr_t addr, vmem_size_t size)
 {
-	return (size == TAG_BLOCK &&
+	return (size == BLOCK_BYTES &&
 	    addr - vd->vd_meta_base < META_BYTES / 2);
 }
 
@@ -89,10 +91,12 @@ static int
 meta_commit(void *arg, vmem_addr_t addr, vmem_size_t size)
 {
 	struct vmem_model *vd = arg;
-	bool refused = vd->vd_short && is_tags(vd, addr, size);
+	bool block = is_block(vd, addr, size);
+	bool refused = block && vd->vd_blocks_max != 0 &&
+	    model_read(&vd->vd_blocks) >= vd->vd_blocks_max;
 
 	if (model_context.cx_phase != PHASE_CREATE) {
-		/* From the reserve that growing has (lib/arena/tag.c, 3). */
+		/* From the reserve that growing has (lib/arena/unit.c, 3). */
 		model_enter_va(&vd->vd_model);
 		model_asked(&vd->vd_model, refused);
 		model_leave_va();
@@ -100,6 +104,8 @@ meta_commit(void *arg, vmem_addr_t addr, vmem_size_t size)
 	if (refused)
 		return (ENOMEM);
 	model_add(&vd->vd_committed, size);
+	if (block)
+		model_count(&vd->vd_blocks);
 	return (0);
 }
 
@@ -109,6 +115,8 @@ meta_decommit(void *arg, vmem_addr_t addr, vmem_size_t size)
 	struct vmem_model *vd = arg;
 
 	model_add(&vd->vd_committed, (uint64_t)0 - size);
+	if (is_block(vd, addr, size))
+		model_add(&vd->vd_blocks, UINT64_MAX);
 	(void)madvise((void *)(uintptr_t)addr, size, MADV_DONTNEED);
 }
 
@@ -119,32 +127,39 @@ hog_one(struct vmem_model *vd, vmem_addr_t *addrp)
 	    VMEM_ADDR_MAX, VM_NOSLEEP, addrp) == 0);
 }
 
-/* Leave `records` boundary tags to the others. */
+/* Tags that could be had: those of free units, and of blocks that may still be
+ * committed. */
+static uint64_t
+tags_left(const struct vmem_model *vd)
+{
+	struct vmem_meta_stat ms;
+	uint64_t bare = vd->vd_blocks_max - model_read(&vd->vd_blocks);
+
+	vmem_meta_stat(&ms);
+	return (ms.ms_tags_free < ms.ms_reserve ? 0 :
+	    ms.ms_tags_free - ms.ms_reserve + bare * BLOCK_TAGS);
+}
+
+/*
+ * Leave `records` boundary tags to the others: have memory for as many, give it
+ * back, and take what is beyond.
+ */
 static int
 make_short(struct vmem_model *vd, uint64_t records)
 {
-	struct vmem_meta_stat ms;
-	vmem_addr_t addr, last = 0;
+	vmem_addr_t addr;
 
 	vd->vd_hog = vmem_create("hog", 0, HOG_SIZE, 1, NULL, NULL, NULL, 0,
 	    VM_NOSLEEP | VM_FIRSTFIT);
 	if (vd->vd_hog == NULL)
 		return (errno);
-	for (uint64_t i = 0; i < 3 * records; i++)
-		if (!hog_one(vd, &last))
+	for (uint64_t i = 0; i < 2 * records; i++)
+		if (!hog_one(vd, &addr))
 			return (ENOMEM);
-	vd->vd_short = true;
-	for (addr = 0; addr + 2 < last; addr += 3)
-		for (unsigned int i = 1; i <= 2; i++)
-			vmem_xfree(vd->vd_hog, addr + i, 1);
-	/* And what was free before: by segments too large for the holes. */
-	for (;;) {
-		vmem_meta_stat(&ms);
-		if (ms.ms_tags_free <= ms.ms_reserve + records ||
-		    vmem_xalloc(vd->vd_hog, 3, 0, 0, 0, VMEM_ADDR_MIN,
-			VMEM_ADDR_MAX, VM_NOSLEEP, &addr) != 0)
-			break;
-	}
+	vd->vd_blocks_max = model_read(&vd->vd_blocks);
+	vmem_xfreeall(vd->vd_hog);
+	while (tags_left(vd) > records && hog_one(vd, &addr))
+		continue;
 	return (0);
 }
 
@@ -318,12 +333,13 @@ vd_stat(struct model *m, struct model_stat *ms)
 	for (size_t i = 0; i < sizeof(arenas) / sizeof(arenas[0]); i++) {
 		vmem_stat(arenas[i], &vs);
 		ms->ms_records += vs.vs_tags;
-		ms->ms_bytes += vs.vs_tags * TAG_BYTES + vs.vs_meta_bytes;
-		ms->ms_held += vs.vs_meta_bytes;
+		ms->ms_bytes += vs.vs_meta_bytes;
 	}
+	/* Units that arenas have: rows of tags, trees, magazines, stocks. */
 	vmem_meta_stat(&meta);
-	ms->ms_held += meta.ms_tag_bytes;
-	ms->ms_records_peak = ms->ms_records;
+	ms->ms_records_peak = meta.ms_tags_total - meta.ms_tags_free;
+	ms->ms_held = ms->ms_bytes + meta.ms_tag_bytes;
+	ms->ms_bytes += ms->ms_records_peak / UNIT_TAGS * UNIT_BYTES;
 	ms->ms_extent = model_read(&vd->vd_high_heap) - vd->vd_heap_base +
 	    (model_read(&vd->vd_high_va) - BASE);
 	if (vd->vd_direct != NULL) {
