@@ -3,8 +3,9 @@
  *
  * N ranges are live.  Each step frees a random one of them and allocates one of
  * a random size in its place: a *pair*.  Who is freed is found by a random
- * access to an array of N words, which the harness pays as well; its own cost
- * is a contender.  Sizes:
+ * access to an array of N words (address and size in one), on huge pages, which
+ * is prefetched a pair ahead; what remains of the harness's own cost is in the
+ * figures, and a contender (`harness`) by itself.  Sizes:
  *
  *	small	uniform, 1 ... 16 pages
  *	log	log-uniform, 1 ... 1024 pages
@@ -93,16 +94,24 @@ get_slot(struct churn *ch, uint64_t r, get_fn *get)
 	return (addr << SIZE_BITS | pages);
 }
 
+static inline uint64_t *
+slot_of(const struct churn *ch, uint64_t r)
+{
+	return (&ch->ch_slots[(r >> 32) * ch->ch_live >> 32]);
+}
+
 static inline __attribute__((__always_inline__)) void
 churn_with(struct churn *ch, uint64_t pairs, get_fn *get,
     void (*put)(void *, uint64_t, uint64_t))
 {
 	struct rng rng = ch->ch_rng;
+	uint64_t next = rng_next(&rng);
 
 	for (uint64_t i = 0; i < pairs; i++) {
-		uint64_t r = rng_next(&rng);
-		uint64_t *slot = &ch->ch_slots[(r >> 32) * ch->ch_live >> 32];
+		uint64_t r = next, *slot = slot_of(ch, r);
 
+		next = rng_next(&rng);
+		__builtin_prefetch(slot_of(ch, next), 1);
 		if (__builtin_expect(*slot != 0, 1))
 			put(ch->ch_arena, *slot >> SIZE_BITS,
 			    (*slot & SIZE_MASK) * RANGES_PAGE);
