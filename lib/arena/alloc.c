@@ -272,6 +272,15 @@ alloc_request(struct vmem *vm, struct vmem_request *vr,
 	return (error);
 }
 
+/* Who would sleep must not overtake those who do: wait.c, 2. */
+static inline bool
+must_queue(struct vmem *vm, vm_flag_t flags)
+{
+	return ((flags & VM_SLEEP) != 0 &&
+	    atomic_load_explicit(&vm->vm_waiters_here,
+		memory_order_relaxed) != 0);
+}
+
 int
 vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
     vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
@@ -283,7 +292,7 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
 	flags_check(vm, flags, "vmem_xalloc");
 	if ((align | phase | nocross | minaddr) == 0 && ~maxaddr == 0 &&
 	    size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
-	    is_plain(vm, flags) &&
+	    is_plain(vm, flags) && !must_queue(vm, flags) &&
 	    take_plain(vm, round_size(vm, size), addrp) == 0)
 		return (0);
 	error = fit_init(

@@ -345,8 +345,9 @@ struct vmem {
 	uint64_t vm_waiting;		    /* [L] */
 	uint64_t vm_ticket;		    /* [L] of the last that came */
 	unsigned int vm_overtaken;	    /* [L] times the first of them was */
-	atomic_uint vm_waiters_below;	/* [a] waiting here or in descendants;
-					 * pairs with itself, a hint */
+	atomic_uint vm_waiters_here;	/* [a] requests here or below */
+	atomic_uint vm_waiters_below;	/* [a] any in its tree?  Both pair with
+					 * themselves, a hint (tree.c) */
 
 	/* The tree of arenas [T]. */
 	TAILQ_ENTRY(vmem) vm_list;
@@ -441,12 +442,25 @@ bool span_whole(struct place p);
 void span_detach(struct vmem *vm, struct place p, uint64_t *addrp,
     uint64_t *sizep);
 uint64_t span_largest(const struct vmem *vm);
+
+/* tree.c */
+struct visit {
+	struct vmem *vs_vm;	/* where it is; NULL: that has been destroyed */
+	const struct vmem *vs_root;
+	uint64_t vs_id;
+	struct visit *vs_outer;
+};
+
 void arenas_add(struct vmem *vm);
 void arenas_remove(struct vmem *vm);
-struct vmem *arenas_next(const struct vmem *root, uint64_t after);
 int arenas_set_parent(struct vmem *vm, struct vmem *parent);
 void arenas_count_waiting(struct vmem *vm, int sign);
 void arena_unpin(struct vmem *vm);
+void visit_begin(struct visit *v, struct vmem *vm);
+void visit_end(struct visit *v);
+void visit_start(struct visit *v, const struct vmem *root);
+bool visit_next(struct visit *v);
+void tree_reap(struct vmem *vm);
 
 /* waitq.c */
 void waitq_append(struct vmem *vm, struct vmem_request *vr);

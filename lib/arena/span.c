@@ -1,5 +1,5 @@
 /*
- * span.c - spans, imports and releases, and the tree of arenas.
+ * span.c - spans, imports and releases.
  *
  * A span is a range that the arena owns: added (static), or imported from the
  * source and given back to it once wholly free.  To add one is to carve it out
@@ -13,10 +13,6 @@
  * can be met without it, it goes back (PITFALLS 1.14).  A constrained request
  * imports once: if the range that it gets doesn't do, that goes back and the
  * request fails, rather than draining the source (1.13).
- *
- * The tree of arenas, by source, is for sleepers: space freed in an arena may
- * serve who waits in those that import from it (wait.c).  The list's lock is
- * taken before all others.
  */
 #include "config.h"
 
@@ -24,15 +20,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 
 /* VM_LARGEIMPORT asks for so many times what is needed (NetBSD's figure). */
 #define LARGE_IMPORT 16u
-
-static TAILQ_HEAD(, vmem) arenas = TAILQ_HEAD_INITIALIZER(arenas);
-static struct lock arenas_lock;
-static uint64_t arenas_id;
-static pthread_once_t arenas_once = PTHREAD_ONCE_INIT;
 
 /* ---- spans -------------------------------------------------------------- */
 
@@ -302,150 +292,4 @@ void
 vmem_free_release(void *src, vmem_addr_t addr, vmem_size_t size)
 {
 	vmem_xfree(src, addr, size);
-}
-
-/* ---- the tree of arenas ------------------------------------------------- */
-
-static void
-arenas_init(void)
-{
-	lock_init(&arenas_lock, "arena list", LOCK_ARENA_LIST);
-}
-
-static void
-list_lock(void) ACQUIRE(arenas_lock)
-{
-	(void)pthread_once(&arenas_once, arenas_init);
-	lock_acquire(&arenas_lock);
-}
-
-static void
-list_unlock(void) RELEASE(arenas_lock)
-{
-	lock_release(&arenas_lock);
-}
-
-void
-arenas_add(struct vmem *vm)
-{
-	list_lock();
-	vm->vm_id = ++arenas_id;
-	TAILQ_INSERT_TAIL(&arenas, vm, vm_list);
-	list_unlock();
-}
-
-/* Nobody finds it any more, and nobody who found it is still there. */
-void
-arenas_remove(struct vmem *vm)
-{
-	(void)arenas_set_parent(vm, NULL);
-	list_lock();
-	if (vm->vm_children != 0)
-		vmem_panic("vmem_destroy(\"%s\"): %u arenas import from it "
-		    "(expected 0)", vm->vm_name, vm->vm_children);
-	TAILQ_REMOVE(&arenas, vm, vm_list);
-	list_unlock();
-	while (atomic_load_explicit(&vm->vm_pins, memory_order_acquire) != 0)
-		(void)sched_yield();
-}
-
-/* Waiting requests of vm count in every arena above it. */
-static void
-count_above(struct vmem *vm, int sign, unsigned int count)
-{
-	for (struct vmem *up = vm->vm_parent; up != NULL; up = up->vm_parent)
-		atomic_fetch_add(&up->vm_waiters_below,
-		    sign < 0 ? 0 - count : count);
-}
-
-/* One request more, or less, waits in vm: it counts there and above. */
-void
-arenas_count_waiting(struct vmem *vm, int sign)
-{
-	list_lock();
-	atomic_fetch_add(&vm->vm_waiters_below, sign < 0 ? 0 - 1u : 1u);
-	count_above(vm, sign, 1);
-	list_unlock();
-}
-
-/* How many levels vm is below root, or 0. */
-static unsigned int
-levels_to(const struct vmem *vm, const struct vmem *root)
-{
-	unsigned int levels = 0;
-
-	for (; vm != NULL && vm != root; vm = vm->vm_parent)
-		levels++;
-	return (vm == NULL ? 0 : levels);
-}
-
-int
-arenas_set_parent(struct vmem *vm, struct vmem *parent)
-{
-	unsigned int depth = 0, waiting;
-	struct vmem *below;
-	int error = 0;
-
-	list_lock();
-	if (parent != NULL)
-		TAILQ_FOREACH(below, &arenas, vm_list)
-			if (levels_to(below, vm) > depth)
-				depth = levels_to(below, vm);
-	for (struct vmem *up = parent; up != NULL; up = up->vm_parent)
-		if (up == vm || ++depth >= VMEM_DEPTH_MAX)
-			error = EINVAL;
-	if (error == 0) {
-		waiting = atomic_load(&vm->vm_waiters_below);
-		if (vm->vm_parent != NULL) {
-			vm->vm_parent->vm_children--;
-			count_above(vm, -1, waiting);
-		}
-		vm->vm_parent = parent;
-		if (parent != NULL) {
-			parent->vm_children++;
-			count_above(vm, 1, waiting);
-		}
-	}
-	list_unlock();
-	return (error);
-}
-
-int
-vmem_set_upstream(vmem_t *vm, vmem_t *source)
-{
-	return (arenas_set_parent(vm, source));
-}
-
-static bool
-is_below(const struct vmem *vm, const struct vmem *root)
-{
-	while (vm != NULL && vm != root)
-		vm = vm->vm_parent;
-	return (vm == root);
-}
-
-/*
- * The next arena made after number `after`, in or below root (NULL: any), with
- * a pin on it: arena_unpin().  NULL at the end.
- */
-struct vmem *
-arenas_next(const struct vmem *root, uint64_t after)
-{
-	struct vmem *vm;
-
-	list_lock();
-	TAILQ_FOREACH(vm, &arenas, vm_list)
-		if (vm->vm_id > after && (root == NULL || is_below(vm, root)))
-			break;
-	if (vm != NULL)
-		atomic_fetch_add_explicit(
-		    &vm->vm_pins, 1, memory_order_relaxed);
-	list_unlock();
-	return (vm);
-}
-
-void
-arena_unpin(struct vmem *vm)
-{
-	atomic_fetch_sub_explicit(&vm->vm_pins, 1, memory_order_release);
 }

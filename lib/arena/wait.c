@@ -26,7 +26,7 @@
  * since it may import.  Space that is freed meanwhile might be just what it
  * missed; so every gain of space counts in vm_freed, of its arena and of those
  * below that have waiters, and an attempt that failed is repeated if the count
- * has moved.  A request is in the queue, and counted in vm_waiters_below of its
+ * has moved.  A request is in the queue, and counted in vm_waiters_here of its
  * arena and of all above it, before its last attempt: a gain in any of these
  * arenas after that attempt sees the count.
  *
@@ -373,18 +373,24 @@ grant_locked(struct vmem *vm, struct vmem_request *vr)
 	vr->vr_state = VR_DONE;
 }
 
-/* Once along the queue; with vm_lock held, which is dropped meanwhile.
- * Returns how many gains were the attempts' own making. */
-static uint64_t
-serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
+/*
+ * Once along the queue of the arena that is visited; with vm_lock held, which
+ * is dropped meanwhile.  *undone: how many gains were the attempts' own making.
+ * false: vr_done has destroyed the arena, and so its lock.
+ */
+static bool
+serve_pass(struct vmem *vm, const struct visit *v, uint64_t *undone)
+    NO_THREAD_SAFETY_ANALYSIS
 {
 	struct evidence ev = { .ev_size = UINT64_MAX };
-	uint64_t ticket = 0, undone = 0;
+	uint64_t ticket = 0;
 	struct vmem_request *vr;
+
+	*undone = 0;
 
 	while ((vr = queue_next(vm, ticket, &ev)) != NULL) {
 		ticket = vr->vr_ticket;
-		if (attempt_locked(vm, vr, &undone) != 0) {
+		if (attempt_locked(vm, vr, undone) != 0) {
 			evidence_add(&ev, vr);
 			continue;
 		}
@@ -393,21 +399,25 @@ serve_pass(struct vmem *vm) REQUIRES(vm->vm_lock)
 		arenas_count_waiting(vm, -1);
 		lock_assert_none();
 		vr->vr_done(vr, 0);
+		if (v->vs_vm == NULL)
+			return (false);
 		lock_acquire(&vm->vm_lock);
 	}
-	return (undone);
+	return (true);
 }
 
-/* Grant what can be granted, in order. */
+/* Grant what can be granted, in order, where v is. */
 static void
-serve_queue(struct vmem *vm)
+serve_queue(const struct visit *v) NO_THREAD_SAFETY_ANALYSIS
 {
+	struct vmem *vm = v->vs_vm;
 	uint64_t freed, undone;
 
 	lock_acquire(&vm->vm_lock);
 	do {
 		freed = vm->vm_freed;
-		undone = serve_pass(vm);
+		if (!serve_pass(vm, v, &undone))
+			return;
 	} while (undone != 0 && vm->vm_freed - freed != undone);
 	lock_release(&vm->vm_lock);
 }
@@ -416,15 +426,12 @@ serve_queue(struct vmem *vm)
 static void
 serve_below(const struct vmem *root)
 {
-	struct vmem *vm;
-	uint64_t id = 0;
+	struct visit v;
 
-	while ((vm = arenas_next(root, id)) != NULL) {
-		id = vm->vm_id;
-		if (atomic_load(&vm->vm_waiters_below) != 0)
-			serve_queue(vm);
-		arena_unpin(vm);
-	}
+	visit_start(&v, root);
+	while (visit_next(&v))
+		if (atomic_load(&v.vs_vm->vm_waiters_here) != 0)
+			serve_queue(&v);
 }
 
 /* false: this would nest; it will be done by what it would nest in. */
@@ -452,8 +459,12 @@ serve_end(void)
 void
 wait_serve(struct vmem *vm)
 {
+	struct visit v;
+
 	if (serve_begin()) {
-		serve_queue(vm);
+		visit_begin(&v, vm);
+		serve_queue(&v);
+		visit_end(&v);
 		serve_end();
 	}
 }
@@ -464,20 +475,19 @@ static void
 gain_tell(struct vmem *vm)
 {
 	struct vmem *below;
-	uint64_t id = 0;
+	struct visit v;
 
-	while ((below = arenas_next(vm, id)) != NULL) {
-		id = below->vm_id;
-		if (below != vm &&
-		    atomic_load(&below->vm_waiters_below) != 0) {
-			lock_acquire(&below->vm_lock);
-			if (self.returning)
-				wait_gain_own(below);
-			else
-				below->vm_freed++;
-			lock_release(&below->vm_lock);
-		}
-		arena_unpin(below);
+	visit_start(&v, vm);
+	while (visit_next(&v)) {
+		below = v.vs_vm;
+		if (below == vm || atomic_load(&below->vm_waiters_here) == 0)
+			continue;
+		lock_acquire(&below->vm_lock);
+		if (self.returning)
+			wait_gain_own(below);
+		else
+			below->vm_freed++;
+		lock_release(&below->vm_lock);
 	}
 }
 
@@ -485,7 +495,7 @@ gain_tell(struct vmem *vm)
 void
 wait_serve_tree(struct vmem *vm)
 {
-	if (atomic_load(&vm->vm_waiters_below) == 0)
+	if (atomic_load(&vm->vm_waiters_here) == 0)
 		return;
 	if (!self.returning)
 		atomic_fetch_add(&events, 1);
@@ -506,7 +516,7 @@ static int
 attempt_on_arrival(struct vmem *vm, struct vmem_request *vr,
     const struct fit *ft, uint64_t *undonep)
 {
-	bool others = atomic_load(&vm->vm_waiters_below) != 0, barred;
+	bool others = atomic_load(&vm->vm_waiters_here) != 0, barred;
 	int error;
 
 	if (others) {
@@ -581,6 +591,7 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 	vm->vm_waits++;
 	lock_release(&vm->vm_lock);
 	arenas_count_waiting(vm, 1);
+	tree_reap(vm);
 	return (attempt_queued(vm, vr, undone));
 }
 

@@ -168,16 +168,16 @@ vmem_stat(const vmem_t *cvm, struct vmem_stat *vs)
 void
 vmem_tick(void)
 {
-	struct vmem *vm;
-	uint64_t id = 0;
+	struct visit v;
 
-	while ((vm = arenas_next(NULL, id)) != NULL) {
-		id = vm->vm_id;
-		qcache_tick(vm);
-		arena_enter_free(vm); /* takes strays in, if there are any */
-		arena_leave(vm);
-		if (atomic_load(&vm->vm_waiters_below) != 0)
-			wait_serve(vm);
-		arena_unpin(vm);
+	visit_start(&v, NULL);
+	while (visit_next(&v)) {
+		arena_enter_free(v.vs_vm); /* takes strays in, if any */
+		arena_leave(v.vs_vm);
+		if (atomic_load(&v.vs_vm->vm_waiters_here) != 0)
+			wait_serve(v.vs_vm);
+		/* Serving may have been the end of it. */
+		if (v.vs_vm != NULL)
+			qcache_tick(v.vs_vm);
 	}
 }

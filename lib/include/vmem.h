@@ -140,7 +140,8 @@ VMEM_EXPORT vmem_t *vmem_xcreate(const char *name, vmem_addr_t base,
 /*
  * vmem_destroy: gives back the caches' contents and the imported spans, then
  * the arena.  NULL is ignored.  Panics if something is still allocated, if
- * requests wait, or if another arena imports from this one.
+ * requests wait, or if another arena imports from this one.  Not from within an
+ * import, release or reclaim callback of this arena.
  */
 VMEM_EXPORT void vmem_destroy(vmem_t *vm);
 
@@ -225,8 +226,8 @@ VMEM_EXPORT int vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
  * whoever frees it, and vr_done(request, 0) is called once, in that thread,
  * with no lock held.  EINVAL, ENOMEM (can never be met): as vmem_xalloc().
  * The request must stay valid until it is granted or cancelled.  vr_done may
- * call the library but must not block.  All vr_count ranges, or none, are
- * taken.  vr_cached: sizes that a quantum cache serves come from it, and are
+ * call the library, to destroy this arena even, but must not block.  All
+ * vr_count ranges, or none, are taken.  vr_cached: sizes that a quantum cache serves come from it, and are
  * freed with vmem_free(); otherwise with vmem_xfree().
  *
  * vmem_cancel() withdraws it.  0: it is no longer queued, vr_done won't be

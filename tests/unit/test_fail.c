@@ -246,7 +246,7 @@ test_undisturbed(void **state)
 
 	(void)state;
 	assert_int_equal(out.refused, 0);
-	assert_true(out.commits > 20 && out.imports > 100);
+	assert_true(out.commits > 10 && out.imports > 100);
 }
 
 static void

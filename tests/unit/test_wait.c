@@ -153,6 +153,8 @@ test_large_is_overtaken_so_often(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(submit(vm, &small[i], PAGE, 1), EINPROGRESS);
+	assert_int_equal(vmem_alloc_until(vm, PAGE, VM_SLEEP,
+	    &(struct timespec) { 0, 0 }, &b), ETIMEDOUT);
 	vmem_xfree(vm, a[4], PAGE);
 	assert_int_equal(grants, 0);
 	assert_int_equal(vmem_size(vm, VMEM_FREE), 3 * PAGE);
@@ -629,6 +631,97 @@ test_caches_serve_sleepers(void **state)
 	finish(vm);
 }
 
+/* What a sibling's cache holds is a span of the common source: it comes out for
+ * whoever waits, before and while it waits. */
+static void
+test_caches_of_siblings_serve(void **state)
+{
+	vmem_t *root = vmem_create("root", 0, 8 * PAGE, PAGE, NULL, NULL, NULL,
+	    0, VM_SLEEP);
+	vmem_t *cached = vmem_create("cached", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, root, 4 * PAGE, VM_SLEEP);
+	vmem_t *vm = vmem_create("sibling", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, root, 0, VM_SLEEP);
+	struct waiter w;
+	vmem_addr_t a[8];
+
+	(void)state;
+	assert_non_null(root);
+	assert_non_null(cached);
+	assert_non_null(vm);
+	grants = 0;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(
+		    vmem_alloc(cached, PAGE, VM_NOSLEEP, &a[i]), 0);
+	vmem_free(cached, a[0], PAGE);
+	(void)submit(vm, &w, PAGE, 1); /* 0, or granted at once */
+	assert_int_equal(w.vr.vr_addrs[0], a[0]);
+	vmem_xfree(vm, w.addrs[0], PAGE);
+	assert_int_equal(vmem_alloc(cached, PAGE, VM_NOSLEEP, &a[0]), 0);
+	grants = 0;
+	assert_int_equal(submit(vm, &w, PAGE, 1), EINPROGRESS);
+	vmem_free(cached, a[3], PAGE);
+	assert_int_equal(w.granted, 1);
+	assert_int_equal(w.addrs[0], a[3]);
+	finish(vm);
+	finish(cached);
+	finish(root);
+}
+
+/* vr_done may do anything, the end of its arena included. */
+static void
+destroy_in_done(struct vmem_request *vr, int error)
+{
+	vmem_t **vmp = vr->vr_arg;
+
+	assert_int_equal(error, 0);
+	vmem_xfree(*vmp, vr->vr_addrs[0], vr->vr_size);
+	vmem_destroy(*vmp);
+	*vmp = NULL;
+}
+
+static void
+submit_for_the_end(vmem_t **vmp, struct waiter *w)
+{
+	w->vr = (struct vmem_request) { .vr_size = PAGE,
+		.vr_max = VMEM_ADDR_MAX,
+		.vr_count = 1,
+		.vr_addrs = w->addrs,
+		.vr_done = destroy_in_done,
+		.vr_arg = vmp };
+	assert_int_equal(vmem_submit(*vmp, &w->vr), EINPROGRESS);
+}
+
+static void
+test_destroy_from_done(void **state)
+{
+	vmem_t *root = vmem_create("root", 0, PAGE, PAGE, NULL, NULL, NULL, 0,
+	    VM_SLEEP);
+	vmem_t *vm;
+	vmem_addr_t a;
+	struct waiter w;
+
+	(void)state;
+	assert_non_null(root);
+	/* Served by a free in it, by one in its source, by the tick. */
+	for (int i = 0; i < 3; i++) {
+		vm = vmem_create("ends", i == 0 ? PAGE : 0,
+		    i == 0 ? PAGE : 0, PAGE,
+		    i == 2 ? foreign_import : i == 1 ? vmem_alloc_import : NULL,
+		    i == 0 ? NULL : vmem_free_release, root, 0, VM_SLEEP);
+		assert_non_null(vm);
+		assert_int_equal(vmem_xalloc(i == 0 ? vm : root, PAGE, 0, 0, 0,
+		    0, VMEM_ADDR_MAX, VM_NOSLEEP, &a), 0);
+		submit_for_the_end(&vm, &w);
+		vmem_xfree(i == 0 ? vm : root, a, PAGE);
+		if (i == 2)
+			vmem_tick();
+		assert_null(vm);
+		assert_int_equal(vmem_size(root, VMEM_ALLOC), 0);
+	}
+	finish(root);
+}
+
 static void
 test_deadline(void **state)
 {
@@ -879,6 +972,8 @@ main(void)
 		cmocka_unit_test(test_raised_limit_serves),
 		cmocka_unit_test(test_sleeper_below_foreign_source_threads),
 		cmocka_unit_test(test_caches_serve_sleepers),
+		cmocka_unit_test(test_caches_of_siblings_serve),
+		cmocka_unit_test(test_destroy_from_done),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_odd_deadlines),
 		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
