@@ -271,6 +271,10 @@ write_cache(struct buf *b, const struct vmem_qcache_stat *qs)
 	jw_ku64(b, "drains", qs->qs_drains);
 	jw_ku64(b, "held", qs->qs_held);
 	jw_ku64(b, "magazine", qs->qs_magazine);
+	jw_ku64(b, "slabs", qs->qs_slabs);
+	jw_ku64(b, "slab_free", qs->qs_slab_free);
+	jw_ku64(b, "depot_waits", qs->qs_depot_waits);
+	jw_kstr(b, "mechanism", vmem_qcache_mechanism());
 	jw_close(b, '}');
 }
 

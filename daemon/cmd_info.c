@@ -22,9 +22,9 @@ cmd_ping(struct request *rq)
 static void
 write_features(struct buf *b, const struct daemon *dm)
 {
-	static const char *const later[] = { "rseq", "advise",
-	 "map", "subscribe", "journal", "sync",
-		"http", "read_only_socket", "idem", "record" };
+	static const char *const later[] = { "advise", "map",
+		"subscribe", "journal", "sync", "http", "read_only_socket",
+		"idem", "record" };
 
 	static const char *const modes[VMPAGER_MODES] = {
 		[VMPAGER_SOFTWARE] = "software",
@@ -48,6 +48,7 @@ write_features(struct buf *b, const struct daemon *dm)
 	jw_kbool(b, "quotas", true);
 	jw_kbool(b, "soak", true);
 	jw_kbool(b, "direct_map", true);
+	jw_kbool(b, "rseq", strncmp(vmem_qcache_mechanism(), "rseq", 4) == 0);
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		jw_kbool(b, later[i], false);
 	jw_close(b, '}');
@@ -100,6 +101,7 @@ cmd_info(struct request *rq)
 	    vmpager_mode_name(
 		(enum vmpager_mode)dm->dm_settings.se_fault_mode));
 	jw_kbool(b, "direct_map", direct_on(dm->dm_backing.bk_direct));
+	jw_kstr(b, "qcache_mechanism", vmem_qcache_mechanism());
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	write_limits(b, dm);

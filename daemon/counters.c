@@ -95,6 +95,9 @@ counters_add(struct counters *total, const struct arena *ar,
 	t->vs_qc_fills += vs->vs_qc_fills;
 	t->vs_qc_drains += vs->vs_qc_drains;
 	t->vs_qc_held_bytes += vs->vs_qc_held_bytes;
+	t->vs_qc_idle_bytes += vs->vs_qc_idle_bytes;
+	t->vs_qc_slabs += vs->vs_qc_slabs;
+	t->vs_qc_restarts += vs->vs_qc_restarts;
 	total->co_tag_bytes += co->co_tag_bytes;
 	total->co_has_pager = true;
 	for (unsigned int i = 0; i < ARENA_OPS; i++)
@@ -154,6 +157,9 @@ write_vmem(struct buf *b, const struct counters *co)
 	jw_ku64(b, "fills", vs->vs_qc_fills);
 	jw_ku64(b, "drains", vs->vs_qc_drains);
 	jw_ku64(b, "held_bytes", vs->vs_qc_held_bytes);
+	jw_ku64(b, "idle_bytes", vs->vs_qc_idle_bytes);
+	jw_ku64(b, "slabs", vs->vs_qc_slabs);
+	jw_ku64(b, "restarts", vs->vs_qc_restarts);
 	jw_close(b, '}');
 }
 

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "qcache/qcache.h"
+#include "qcache/fast.h"
 
 /* ---- carving ------------------------------------------------------------ */
 
@@ -190,6 +190,22 @@ arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	return (error);
 }
 
+/* A slab for a quantum cache, aligned to its size: what is there, or can be
+ * imported; nothing is emptied for it. */
+int
+arena_get_slab(struct vmem *vm, uint64_t size, uint64_t *addrp)
+{
+	struct fit ft;
+	int error = fit_init(vm, &ft, size, size, 0, 0, VMEM_ADDR_MIN,
+	    VMEM_ADDR_MAX, 0);
+
+	if (error == 0)
+		error = take_once(vm, &ft, addrp);
+	if (error == ENOMEM)
+		error = span_import(vm, &ft, addrp);
+	return (error);
+}
+
 /* Exactly [addr, addr + size): with vm_lock held, after arena_enter(). */
 static int
 take_at(struct vmem *vm, uint64_t addr, uint64_t size) REQUIRES(vm->vm_lock)
@@ -324,7 +340,7 @@ alloc_plain(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 	if (error != 0)
 		return (error);
 	qc = qcache_for(vm, ft.ft_size);
-	if (qc != NULL && (flags & VM_FITMASK) == 0)
+	if (qc != NULL)
 		return (qcache_alloc(qc, &ft, addrp));
 	return (arena_get(vm, &ft, addrp));
 }
@@ -334,6 +350,10 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
 {
 	int error;
 
+	/* One of VM_SLEEP and VM_NOSLEEP, and no strategy. */
+	if (flags - VM_SLEEP <= VM_NOSLEEP - VM_SLEEP &&
+	    qcache_get(vm, size, addrp))
+		return (0);
 	flags_check(vm, flags, "vmem_alloc");
 	if ((flags & VM_SLEEP) != 0)
 		return (vmem_alloc_until(vm, size, flags, NULL, addrp));

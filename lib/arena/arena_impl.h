@@ -49,6 +49,7 @@ unsigned int pool_get(uint32_t *units, unsigned int want);
 void pool_put(const uint32_t *units, unsigned int count);
 
 int pool_open(bool bootstrap);
+bool pool_ready(void);
 int units_refill(struct vmem *vm);
 void units_drain(struct vmem *vm);
 void units_return_all(struct vmem *vm);
@@ -108,7 +109,6 @@ const char *addrtree_check(const struct addrtree *at);
 #define TAG_LARGE 0x10000000u	 /* free: its place is a record of large.c */
 #define TAG_BUSY 0x10000000u	 /* not free: allocated */
 #define TAG_GAP 0x00000000u	 /* not free, nor allocated: in no span */
-#define TAG_CACHED 0x08000000u	 /* allocated, and held by a quantum cache */
 /* The place of a free segment: in its bin, or a record. */
 #define TAG_PLACE 0x07ffffffu
 #define PLACE_NONE TAG_PLACE	 /* in no bin: there was no memory for it */
@@ -296,7 +296,7 @@ uint64_t fit_sure(const struct fit *ft);
 
 #define VMEM_DEPTH_MAX 16 /* arenas from a leaf to its root */
 
-struct qcache;
+struct qcaches;
 
 struct vmem {
 	/* Constant after creation [I]. */
@@ -311,8 +311,11 @@ struct vmem {
 	void *vm_source;
 	struct vmem *vm_parent;		/* vm_source, if it is an arena */
 	uint64_t vm_qcache_max;
-	struct qcache *vm_qcache;	/* an array, one for each size */
+	struct qcaches *vm_qcache;
 	unsigned int vm_qcache_count;
+	atomic_uint vm_waiters_below;	/* [a] any in its tree?  Pairs with
+					 * itself, a hint (tree.c).  Here, for
+					 * every free reads it */
 
 	_Alignas(64) struct lock vm_lock;
 	unsigned int vm_low;		/* [L] units an operation may need */
@@ -345,9 +348,8 @@ struct vmem {
 	uint64_t vm_waiting;		    /* [L] */
 	uint64_t vm_ticket;		    /* [L] of the last that came */
 	unsigned int vm_overtaken;	    /* [L] times the first of them was */
-	atomic_uint vm_waiters_here;	/* [a] requests here or below */
-	atomic_uint vm_waiters_below;	/* [a] any in its tree?  Both pair with
-					 * themselves, a hint (tree.c) */
+	atomic_uint vm_waiters_here;	/* [a] requests here or below; pairs with
+					 * itself (tree.c) */
 
 	/* The tree of arenas [T]. */
 	TAILQ_ENTRY(vmem) vm_list;
@@ -426,11 +428,9 @@ bool arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 void arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who);
-void arena_put_cached(struct vmem *vm, uint64_t addr, uint64_t size);
+int arena_get_slab(struct vmem *vm, uint64_t size, uint64_t *addrp);
 void arena_put_quietly(
     struct vmem *vm, uint64_t addr, uint64_t size, const char *who);
-void arena_mark_cached(struct vmem *vm, uint64_t addr, uint64_t size,
-    bool cached, const char *who);
 struct place arena_carve(struct vmem *vm, struct place p, uint64_t start,
     uint64_t size, uint32_t tag);
 

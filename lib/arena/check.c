@@ -13,6 +13,8 @@
 
 #include <errno.h>
 
+#include "qcache/qcache.h"
+
 /* Rows looked at under one hold of the lock. */
 #define SLICE 16u
 /* Free segments, and spans, up to which the trees are checked in one go. */
@@ -167,6 +169,8 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 		first = false;
 		arena_leave(vm);
 	}
+	if (why == NULL)
+		why = qcache_check(vm);
 	if (whyp != NULL)
 		*whyp = why;
 	return (why == NULL ? 0 : EIO);

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "qcache/qcache.h"
+#include "qcache/fast.h"
 
 /* ---- freeing ------------------------------------------------------------ */
 
@@ -27,24 +27,18 @@ misfreed(const struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
 		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): no "
 		    "allocation starts there (expected one: freed twice, "
 		    "or never allocated?)", who, vm->vm_name, addr, size);
-	if (is != size)
-		vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong "
-		    "size (expected %" PRIu64 ")", who, vm->vm_name, addr,
-		    size, is);
-	vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): freed already "
-	    "(expected an allocated range)", who, vm->vm_name, addr, size);
+	vmem_panic("%s(\"%s\", 0x%" PRIx64 ", %" PRIu64 "): wrong size "
+	    "(expected %" PRIu64 ")", who, vm->vm_name, addr, size, is);
 }
 
-/* The tag of exactly that allocation, which says `tag' but for the bits in
- * `ignore'; anything else is misuse. */
+/* The tag of exactly that allocation; anything else is misuse. */
 static struct place
-busy_find(struct vmem *vm, uint64_t addr, uint64_t size, uint32_t tag,
-    uint32_t ignore, const char *who)
+busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
 	struct place p = row_find(vm, to_quanta(vm, addr));
 
-	ignore |= TAG_SPAN | TAG_IMPORTED;
-	if (__builtin_expect((TAG(p) & ~ignore) != tag ||
+	if (__builtin_expect(
+		(TAG(p) & ~(TAG_SPAN | TAG_IMPORTED)) != TAG_BUSY ||
 		to_addr(vm, tag_start(p)) != addr ||
 		to_addr(vm, tag_size(p)) != size, 0))
 		misfreed(vm, addr, size, who, p);
@@ -111,47 +105,19 @@ put_place(struct vmem *vm, struct place p, struct freed *span)
 		row_thin(vm, p.row);
 }
 
-/* Free without serving who waits; `cached`: out of a quantum cache. */
-static void
-put(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
-    const char *who)
-{
-	struct freed span;
-
-	arena_enter_free(vm);
-	put_place(vm, busy_find(vm, addr, size, TAG_BUSY,
-			  cached ? TAG_CACHED : 0, who), &span);
-	vm->vm_frees++;
-	arena_leave(vm);
-	if (span.size != 0)
-		vm->vm_release(vm->vm_source, span.addr, span.size);
-}
-
-/* Note that an allocation is in a quantum cache now, or has left it. */
-void
-arena_mark_cached(struct vmem *vm, uint64_t addr, uint64_t size, bool cached,
-    const char *who)
-{
-	struct place p;
-
-	lock_acquire(&vm->vm_lock);
-	p = busy_find(vm, addr, size,
-	    cached ? TAG_BUSY : TAG_BUSY | TAG_CACHED, 0, who);
-	tag_set(p, TAG(p) ^ TAG_CACHED);
-	lock_release(&vm->vm_lock);
-}
-
+/* Free without serving who waits. */
 void
 arena_put_quietly(
     struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
-	put(vm, addr, size, false, who);
-}
+	struct freed span;
 
-void
-arena_put_cached(struct vmem *vm, uint64_t addr, uint64_t size)
-{
-	put(vm, addr, size, true, "vmem_reap");
+	arena_enter_free(vm);
+	put_place(vm, busy_find(vm, addr, size, who), &span);
+	vm->vm_frees++;
+	arena_leave(vm);
+	if (span.size != 0)
+		vm->vm_release(vm->vm_source, span.addr, span.size);
 }
 
 void
@@ -166,20 +132,16 @@ arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	struct qcache *qc;
-
-	size = round_size(vm, size);
-	qc = qcache_for(vm, size);
-	if (qc != NULL)
-		qcache_free(qc, addr, "vmem_free");
-	else
-		arena_put(vm, addr, size, "vmem_free");
+	if (!qcache_put(vm, addr, size))
+		arena_put(vm, addr, round_size(vm, size), "vmem_free");
 }
 
 void
 vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	arena_put(vm, addr, round_size(vm, size), "vmem_xfree");
+	size = round_size(vm, size);
+	qcache_foreign(vm, addr, size, "vmem_xfree");
+	arena_put(vm, addr, size, "vmem_xfree");
 }
 
 /* [addr, addr + size) becomes an allocation of its own, and goes.  What stays,
@@ -216,6 +178,7 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
 	    last < addr)
 		return (EINVAL);
+	qcache_foreign(vm, addr, size, "vmem_xfree_part");
 	error = arena_enter(vm);
 	if (error != 0)
 		return (error);
@@ -241,6 +204,7 @@ vmem_xfreeall(vmem_t *vm)
 	bool more = true;
 
 	(void)qcache_reap(vm);
+	qcache_forget(vm);
 	while (more) {
 		if (vmem_walk_from(vm, VMEM_ALLOC, &cursor, &seg, 1, &more) == 1)
 			arena_put(

@@ -372,6 +372,18 @@ pool_open(bool bootstrap)
 	return (error);
 }
 
+/* From now on what UNIT() gives stays where it is. */
+bool
+pool_ready(void)
+{
+	bool ready;
+
+	lock_acquire(&pool.lock);
+	ready = pool.ready;
+	lock_release(&pool.lock);
+	return (ready);
+}
+
 int
 vmem_set_meta(vmem_t *meta,
     int (*commit)(void *, vmem_addr_t, vmem_size_t),

@@ -155,9 +155,7 @@ static struct qcache *
 request_cache(struct vmem *vm, const struct vmem_request *vr,
     const struct fit *ft)
 {
-	return (vr->vr_cached && (vr->vr_flags & VM_FITMASK) == 0 ?
-		qcache_for(vm, ft->ft_size) :
-		NULL);
+	return (vr->vr_cached ? qcache_for(vm, ft->ft_size) : NULL);
 }
 
 /* Give back the first `count' ranges: as if they had never been had. */

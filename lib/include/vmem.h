@@ -266,7 +266,8 @@ VMEM_EXPORT int vmem_cancel(vmem_t *vm, struct vmem_request *vr)
 
 /*
  * vmem_size: VMEM_ALLOC, VMEM_FREE, both added, or VMEM_MAXFREE (the size of
- * the largest free segment, exact).  What caches hold counts as allocated.
+ * the largest free segment, exact).  What caches hold counts as allocated, and
+ * so do the segments (slabs) that they cut it from, as a whole.
  */
 VMEM_EXPORT vmem_size_t vmem_size(vmem_t *vm, int typemask);
 
@@ -353,7 +354,12 @@ struct vmem_qcache_stat {
 	uint64_t qs_drains;	/* ranges given back to the arena */
 	uint64_t qs_frees;	/* frees that stayed in the cache */
 	uint64_t qs_held;	/* ranges held free in the cache, now */
-	uint32_t qs_magazine;	/* ranges a magazine holds */
+	uint32_t qs_magazine;	/* ranges a magazine may have, now */
+	uint64_t qs_slabs;	/* slabs that its ranges are cut from; a
+				 * neighbouring size may share them */
+	uint64_t qs_slab_free;	/* ranges free in those, besides qs_held */
+	uint64_t qs_depot_waits; /* times that a CPU waited for another one at
+				  * the depot */
 };
 
 /* SPEC 5: counters since creation, and gauges.  A consistent snapshot of the
@@ -364,7 +370,8 @@ struct vmem_stat {
 	vmem_size_t vs_qcache_max;
 	vm_flag_t vs_policy;		/* the default strategy */
 	vmem_size_t vs_size;		/* of all spans */
-	vmem_size_t vs_inuse;		/* allocated, what caches hold too */
+	vmem_size_t vs_inuse;		/* allocated, and held by caches; but not
+					 * what is free in their slabs */
 	vmem_size_t vs_free;
 	vmem_size_t vs_largest_free;	/* exact */
 	vmem_size_t vs_limit;
@@ -388,10 +395,21 @@ struct vmem_stat {
 	uint64_t vs_qc_drains;
 	uint64_t vs_qc_held_bytes;
 	unsigned int vs_qc_count;	/* quantum caches: vmem_qcache_stat() */
+	uint64_t vs_qc_slabs;		/* segments cut up for the caches */
+	vmem_size_t vs_qc_idle_bytes;	/* not used in them: counts as free */
+	uint64_t vs_qc_restarts;	/* of restartable sequences */
 };
 VMEM_EXPORT void vmem_stat(const vmem_t *vm, struct vmem_stat *vs);
 VMEM_EXPORT int vmem_qcache_stat(
     const vmem_t *vm, unsigned int index, struct vmem_qcache_stat *qs);
+
+/*
+ * vmem_qcache_mechanism: what makes quantum caches per CPU in this process:
+ * "rseq-mm_cid" or "rseq-cpu" (restartable sequences, indexed by concurrency id
+ * or by CPU), or "lock" (a lock for each CPU).  The best that kernel and libc
+ * have, unless VMEM_RSEQ in the environment is "cpu" or "off".
+ */
+VMEM_EXPORT const char *vmem_qcache_mechanism(void);
 
 /* What the library holds in all, for boundary tags. */
 struct vmem_meta_stat {

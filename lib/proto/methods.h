@@ -111,7 +111,8 @@ unsigned int proto_param_count(const struct proto_method *pm);
  *
  * stats	{"daemon": {…}, "total": {COUNTERS}, "arenas": {NAME: {COUNTERS}}};
  *		with `arena`: {"arena": NAME, COUNTERS}.  COUNTERS are the names
- *		of SPEC 5, "qcache": {hits, misses, fills, drains, held_bytes},
+ *		of SPEC 5, "qcache": {hits, misses, fills, drains, held_bytes,
+ *		idle_bytes: free in slabs, counted as free, slabs, restarts},
  *		"pager": {…}, "latency": {"alloc": HIST, "free": HIST, "fault":
  *		HIST} and in daemon "latency": {METHOD: HIST}; HIST: {count,
  *		p50_ns, p90_ns, p99_ns, p999_ns, max_ns, buckets: [[index, n]]}
@@ -141,7 +142,8 @@ unsigned int proto_param_count(const struct proto_method *pm);
  *   segments	{"addr", "size", "type": "alloc" "cached" "arena"}, and for
  *		alloc also "uid", "client" (null: none), "keep", "tag"
  *   free	{"addr", "size"}
- *   caches	{"size", "hits", "misses", "fills", "drains", "held", "magazine"}
+ *   caches	{"size", "hits", "misses", "fills", "drains", "held", "magazine",
+ *		"slabs", "slab_free", "depot_waits", "mechanism"}
  *   faults	{"addr", "size", "state"}: runs of pages in one state: "zero"
  *		(never touched), "resident", "dirty", "swapped"
  *   stats	one entry, as stats with that arena

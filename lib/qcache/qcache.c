@@ -3,588 +3,350 @@
  *
  * 1. What for.  Most requests are for a few quanta.  Each such size has a
  * cache of ranges that are allocated in the arena and free to the user, so
- * that a pair of alloc and free touches no boundary tag (the paper, 4.4.4).
+ * that a pair of alloc and free touches no boundary tag, takes no lock, and
+ * writes no cache line that another CPU writes (the paper, 3 and 4.4.4).
  *
- * 2. Structures (the paper, 3.1).  A magazine is a unit of the tag pool with
- * room for 62 addresses.  Each CPU has, for each size, a loaded magazine and
- * the previous one; a depot has full and empty ones for all CPUs:
+ * 2. Layers, from the top; each is dealt with when the one above is empty, or
+ * full, and in bulk:
+ *
+ *	slot	loaded and previous magazine of this CPU and size (slot.c)
+ *	depot	full and empty magazines of this size (depot.c)
+ *	slabs	pieces of the arena cut into ranges of this size (slab.c)
+ *	arena	boundary tags
  *
  *	alloc:	loaded -> previous (exchange) -> a full one of the depot
- *		-> the arena
- *	free:	loaded -> previous (exchange) -> an empty one of the depot
- *		-> a new one -> the arena
+ *		-> a magazine's worth from slabs, one of them new if need be
+ *		-> this one range from the arena
+ *	free:	loaded -> previous (exchange) -> an empty one of the depot, the
+ *		full one goes there -> or, if that has enough, back to the slabs
  *
- * With two magazines a CPU, runs of allocs or frees go to the depot once in 62
- * operations at worst.
+ * With two magazines a CPU, a run of allocs or frees goes to the depot once in a
+ * magazine's worth of operations at worst.
  *
- * 3. Per CPU.  A CPU's pair is a cache line of its own, with a lock that is
- * nearly always free, for only who was moved to another CPU between asking
- * (sched_getcpu()) and locking competes for it.  So it is right on any number
- * of threads and CPUs, and a thread that ends leaves nothing behind.
+ * 3. Per CPU, truly.  The fast path is one restartable sequence: it reads which
+ * CPU it is on and commits with one store, and if it was interrupted, it is
+ * begun again (rseq.h; fast.h has the whole of it).  What takes more than one
+ * store closes the slot first (slot.c), and so does who empties the slots of
+ * other CPUs (drain.c).  Where there are no sequences, a slot has a lock, which
+ * is nearly always free, for only who was moved between asking for its CPU and
+ * locking competes for it (percpu.c says when, and how to choose).  A thread
+ * that ends leaves nothing behind, since nothing is a thread's.
  *
- * 4. Giving back.  Before a request fails or sleeps, all caches of the arena
- * are emptied (qcache_reap()); while requests wait, frees pass the caches by.
- * qcache_tick() gives back the full magazines that the depot never went
- * without since the last tick: the working set stays (the paper, 3.3).
+ * 4. Sizes.  There is a cache for each multiple of the quantum; slabs are shared
+ * by neighbouring ones (slab.c, 1.).
  *
- * 5. VM_CHECK.  A range in a cache is marked in its boundary tag, so a double
- * free, a wrong size or a foreign address is caught as without caches, for
- * the price of the arena's lock.
+ * 5. Giving back.  Before a request fails or sleeps, all caches of the arena are
+ * emptied; while requests wait, frees pass the caches by, and refills take no
+ * more than is asked for.  vmem_tick() gives back what was not needed for a
+ * period (drain.c).
  *
- * 6. Locks: CPU, then depot; neither is held when the arena's or the tag
- * pool's is taken.
+ * 6. VM_CHECK: check.c.
+ *
+ * 7. Locks: slot, then depot; slabs apart.  None is held when the arena's or
+ * the pool's is taken.
+ *
+ * 8. Bootstrap.  Until the pool has its final place (unit.c, 2.), a magazine
+ * or header might move; so an arena made with VM_BOOTSTRAP caches nothing up to
+ * then.
  */
 #include "config.h"
 
-#include "qcache/qcache.h"
+#include "qcache/fast.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <sched.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "arena/arena_impl.h"
-
-#define ROUNDS 62u
-/* Full magazines a depot keeps: beyond, frees go to the arena. */
-#define DEPOT_FULL_MAX 16u
-#define CPUS_MAX 64u
-
-struct magazine {
-	uint32_t mg_next;	/* in the depot: a unit, or UNIT_NIL */
-	uint32_t mg_rounds;	/* addresses in it */
-	uint64_t mg_spare;
-	uint64_t mg_round[ROUNDS];
-};
-_Static_assert(sizeof(struct magazine) == UNIT_BYTES,
-    "a magazine is one unit of the pool");
-
-/* One CPU's share of one cache; all [its lock]. */
-struct qcache_cpu {
-	_Alignas(64) struct lock qp_lock;
-	uint32_t qp_loaded;	/* magazines; UNIT_NIL at first */
-	uint32_t qp_previous;
-	uint64_t qp_hits;
-	uint64_t qp_misses;
-	uint64_t qp_fills;
-	uint64_t qp_drains;
-	uint64_t qp_frees;
-};
-
-struct depot {
-	_Alignas(64) struct lock dp_lock;
-	uint32_t dp_full;	/* lists of magazines */
-	uint32_t dp_empty;
-	unsigned int dp_nfull;
-	unsigned int dp_nempty;
-	unsigned int dp_spare;	/* fewest full ones since the last tick */
-};
-
-struct qcache {
-	struct vmem *qc_vm;
-	vmem_size_t qc_size;
-	unsigned int qc_ncpus;
-	bool qc_check;		/* the arena is VM_CHECK */
-	struct depot qc_depot;
-	struct qcache_cpu qc_cpu[];
-};
-
-static struct magazine *
-MAG(uint32_t unit)
-{
-	return (UNIT(unit));
-}
 
 /* ---- life cycle --------------------------------------------------------- */
 
-static unsigned int
-cpu_count(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_CONF);
-
-	return (n < 1 ? 1 : n > (long)CPUS_MAX ? CPUS_MAX : (unsigned int)n);
-}
-
 static size_t
-qcache_stride(unsigned int ncpus)
+align64(size_t size)
 {
-	return (sizeof(struct qcache) + ncpus * sizeof(struct qcache_cpu));
+	return ((size + 63) & ~(size_t)63);
 }
 
-static struct qcache *
-qcache_at(const struct vmem *vm, unsigned int i)
+/* One piece of memory: the set, the slabs, their classes, the caches. */
+static struct qcaches *
+caches_make(struct vmem *vm, unsigned int areas, unsigned int count)
 {
-	char *base = (char *)vm->vm_qcache;
+	size_t head = align64(sizeof(struct qcaches) + areas * sizeof(void *));
+	size_t slabs = align64(sizeof(struct slabs));
+	size_t classes = align64(count * sizeof(struct slabclass));
+	size_t bytes = head + slabs + classes + count * sizeof(struct qcache);
+	char *base = meta_alloc(bytes);
+	struct qcaches *qs = (struct qcaches *)(void *)base;
 
-	return ((struct qcache *)(void *)(base +
-	    i * qcache_stride(vm->vm_qcache->qc_ncpus)));
+	if (base == NULL)
+		return (NULL);
+	qs->qs_vm = vm;
+	qs->qs_areas = (uint16_t)areas;
+	qs->qs_count = (uint16_t)count;
+	qs->qs_bytes = bytes;
+	qs->qs_slabs = (struct slabs *)(void *)(base + head);
+	qs->qs_classes = (struct slabclass *)(void *)(base + head + slabs);
+	qs->qs_caches =
+	    (struct qcache *)(void *)(base + head + slabs + classes);
+	for (unsigned int k = 0; k < areas; k++)
+		qs->qs_area[k] = (void *)(uintptr_t)slot_nowhere;
+	return (qs);
+}
+
+static void
+cache_init(struct qcaches *qs, unsigned int index)
+{
+	struct qcache *qc = &qs->qs_caches[index];
+
+	qc->qc_set = qs;
+	qc->qc_index = index;
+	qc->qc_size = (vmem_size_t)(index + 1) << qs->qs_vm->vm_shift;
+	depot_init(&qc->qc_depot);
 }
 
 int
 qcache_init(struct vmem *vm, vmem_size_t qcache_max)
 {
-	unsigned int ncpus = cpu_count();
+	const struct percpu *pc = percpu_get();
 	unsigned int count = (unsigned int)((qcache_max + vm->vm_quantum - 1) >>
 	    vm->vm_shift);
-	struct qcache *qc = meta_alloc(count * qcache_stride(ncpus));
+	struct qcaches *qs = caches_make(vm, pc->pc_count, count);
+	int error;
 
-	if (qc == NULL)
+	if (qs == NULL)
 		return (ENOMEM);
-	vm->vm_qcache = qc;
-	vm->vm_qcache_max = (uint64_t)count << vm->vm_shift;
-	qc->qc_ncpus = ncpus;
-	for (unsigned int i = 0; i < count; i++) {
-		qc = qcache_at(vm, i);
-		qc->qc_vm = vm;
-		qc->qc_size = (uint64_t)(i + 1) << vm->vm_shift;
-		qc->qc_ncpus = ncpus;
-		qc->qc_check = (vm->vm_flags & VM_CHECK) != 0;
-		lock_init(&qc->qc_depot.dp_lock, "depot", LOCK_QCACHE_DEPOT);
-		for (unsigned int c = 0; c < ncpus; c++)
-			lock_init(&qc->qc_cpu[c].qp_lock, "quantum cache",
-			    LOCK_QCACHE_CPU);
-	}
+	qs->qs_percpu = pc;
+	qs->qs_place = pc->pc_place;
+	qs->qs_rseq = pc->pc_mode != PERCPU_LOCK;
+	qs->qs_check = (vm->vm_flags & VM_CHECK) != 0;
+	for (unsigned int i = 0; i < count; i++)
+		cache_init(qs, i);
+	vm->vm_qcache = qs;
+	error = slabs_init(qs);
+	if (error != 0)
+		return (error);
 	vm->vm_qcache_count = count;
+	vm->vm_qcache_max = (vmem_size_t)count << vm->vm_shift;
 	return (0);
-}
-
-static void
-list_return(uint32_t unit)
-{
-	uint32_t next;
-
-	for (; unit != UNIT_NIL; unit = next) {
-		next = MAG(unit)->mg_next;
-		pool_put(&unit, 1);
-	}
-}
-
-static void
-qcache_destroy(struct qcache *qc)
-{
-	for (unsigned int c = 0; c < qc->qc_ncpus; c++) {
-		struct qcache_cpu *qp = &qc->qc_cpu[c];
-
-		if (qp->qp_loaded != UNIT_NIL)
-			pool_put(&qp->qp_loaded, 1);
-		if (qp->qp_previous != UNIT_NIL)
-			pool_put(&qp->qp_previous, 1);
-		lock_fini(&qp->qp_lock);
-	}
-	list_return(qc->qc_depot.dp_empty);
-	lock_fini(&qc->qc_depot.dp_lock);
 }
 
 void
 qcache_fini(struct vmem *vm)
 {
-	unsigned int count = vm->vm_qcache_count;
-	size_t size;
+	struct qcaches *qs = vm->vm_qcache;
 
-	if (vm->vm_qcache == NULL)
+	if (qs == NULL)
 		return;
 	(void)qcache_reap(vm);
-	size = count * qcache_stride(vm->vm_qcache->qc_ncpus);
-	for (unsigned int i = 0; i < count; i++)
-		qcache_destroy(qcache_at(vm, i));
 	vm->vm_qcache_count = 0;
-	meta_free(vm->vm_qcache, size);
+	vm->vm_qcache_max = 0;
 	vm->vm_qcache = NULL;
+	slot_areas_fini(qs);
+	for (unsigned int i = 0; i < qs->qs_count; i++)
+		depot_fini(&qs->qs_caches[i].qc_depot);
+	slabs_fini(qs);
+	meta_free(qs, qs->qs_bytes);
 }
 
 struct qcache *
 qcache_for(struct vmem *vm, vmem_size_t size)
 {
-	uint64_t quanta = size >> vm->vm_shift;
-
-	if (quanta == 0 || quanta > vm->vm_qcache_count)
+	if (size - 1 >= vm->vm_qcache_max)
 		return (NULL);
-	return (qcache_at(vm, (unsigned int)quanta - 1));
+	return (&vm->vm_qcache->qs_caches[(size - 1) >> vm->vm_shift]);
 }
 
-/* ---- the depot ---------------------------------------------------------- */
-
-static uint32_t
-depot_get(struct depot *dp, bool full)
+void
+qcache_restarted(struct qcaches *qs)
 {
-	uint32_t *list = full ? &dp->dp_full : &dp->dp_empty, unit;
+	atomic_fetch_add_explicit(&qs->qs_restarts, 1, memory_order_relaxed);
+}
 
-	lock_acquire(&dp->dp_lock);
-	unit = *list;
-	if (unit != UNIT_NIL) {
-		*list = MAG(unit)->mg_next;
-		if (full) {
-			dp->dp_nfull--;
-			if (dp->dp_spare > dp->dp_nfull)
-				dp->dp_spare = dp->dp_nfull;
+/* ---- putting ranges into the slot --------------------------------------- */
+
+/* Ranges of a cache, on their way into this CPU's slot. */
+struct load {
+	const vmem_addr_t *ld_addrs;
+	unsigned int ld_count;
+	bool ld_freed;		/* by the user: counted */
+	uint32_t ld_spare;	/* an empty magazine, if one is wanted */
+	uint32_t ld_victim;	/* a full one that nobody has a use for */
+};
+
+/* Put in what there is room for; 0: there is no magazine, or no slot. */
+static unsigned int
+load_once(struct qcache *qc, struct load *ld)
+{
+	struct slot *sl = slot_enter(qc);
+	unsigned int n = 0;
+
+	if (sl == NULL)
+		return (0);
+	if (slot_load_empty(qc, sl, &ld->ld_spare, &ld->ld_victim)) {
+		if (ld->ld_freed) {
+			slot_push(sl, ld->ld_addrs[0]);
+			n = 1;
 		} else
-			dp->dp_nempty--;
+			n = slot_stash(sl, ld->ld_addrs, ld->ld_count);
 	}
-	lock_release(&dp->dp_lock);
-	return (unit);
+	slot_leave(qc, sl);
+	return (n);
 }
 
-/* false: it has enough full ones. */
-static bool
-depot_put(struct depot *dp, uint32_t unit, bool full)
+/* Into this CPU's slot, with a new magazine if need be; returns how many. */
+static unsigned int
+load_slot(struct qcache *qc, struct load *ld)
 {
-	uint32_t *list = full ? &dp->dp_full : &dp->dp_empty;
+	unsigned int n;
+
+	n = pool_ready() ? load_once(qc, ld) : 0;
+	if (n == 0 && pool_ready() &&
+	    pool_get(&ld->ld_spare, 1) == 1)
+		n = load_once(qc, ld);
+	if (ld->ld_spare != UNIT_NIL)
+		pool_put(&ld->ld_spare, 1);
+	if (ld->ld_victim != UNIT_NIL)
+		magazine_spill(qc, ld->ld_victim);
+	return (n);
+}
+
+/* ---- allocating --------------------------------------------------------- */
+
+/* From this CPU's slot, or the depot. */
+static bool
+slot_serves(struct qcache *qc, vmem_addr_t *addrp)
+{
+	struct slot *sl = slot_enter(qc);
 	bool ok;
 
-	lock_acquire(&dp->dp_lock);
-	ok = !full || dp->dp_nfull < DEPOT_FULL_MAX;
-	if (ok) {
-		MAG(unit)->mg_next = *list;
-		*list = unit;
-		if (full)
-			dp->dp_nfull++;
-		else
-			dp->dp_nempty++;
-	}
-	lock_release(&dp->dp_lock);
+	if (sl == NULL)
+		return (false);
+	ok = slot_load_full(qc, sl);
+	if (ok)
+		*addrp = slot_pop(sl);
+	else
+		sl->sl_misses++;
+	slot_leave(qc, sl);
 	return (ok);
 }
 
-/* ---- one CPU ------------------------------------------------------------ */
-
-/* The one that this thread runs on, as a rule: it may move at any time. */
-static struct qcache_cpu *
-cpu_this(struct qcache *qc)
+/* From slabs: some more for the slot, unless others wait for them. */
+static unsigned int
+slabs_serve(struct qcache *qc, vmem_addr_t *addrp)
 {
-	int cpu = sched_getcpu();
+	struct vmem *vm = qc->qc_set->qs_vm;
+	vmem_addr_t addrs[ROUNDS_MAX];
+	unsigned int want = 1, n;
+	struct load ld;
 
-	return (&qc->qc_cpu[(cpu < 0 ? 0 : (unsigned int)cpu) % qc->qc_ncpus]);
-}
+	if (!qcache_has_waiters(vm))
+		want = atomic_load_explicit(
+		    &qc->qc_depot.dp_size, memory_order_relaxed);
+	n = slab_get(qc, addrs, want);
+	if (n == 0 && want > 1 && pool_ready() && slab_make(qc) == 0)
+		n = slab_get(qc, addrs, want);
+	if (n == 0)
+		return (0);
+	*addrp = addrs[0];
+	if (n > 1) {
+		unsigned int in;
 
-static void
-exchange(struct qcache_cpu *qp)
-{
-	uint32_t unit = qp->qp_loaded;
-
-	qp->qp_loaded = qp->qp_previous;
-	qp->qp_previous = unit;
-}
-
-static bool
-has_rounds(uint32_t unit)
-{
-	return (unit != UNIT_NIL && MAG(unit)->mg_rounds > 0);
-}
-
-static bool
-has_room(uint32_t unit)
-{
-	return (unit != UNIT_NIL && MAG(unit)->mg_rounds < ROUNDS);
-}
-
-/* Make the loaded magazine one with something in it. */
-static bool
-load_full(struct qcache *qc, struct qcache_cpu *qp)
-{
-	uint32_t unit;
-
-	if (has_rounds(qp->qp_loaded))
-		return (true);
-	if (has_rounds(qp->qp_previous)) {
-		exchange(qp);
-		return (true);
+		ld = (struct load) { .ld_addrs = addrs + 1,
+			.ld_count = n - 1 };
+		in = load_slot(qc, &ld) + 1;
+		if (in < n)
+			(void)slab_put(qc, addrs + in, n - in, SLAB_KEEP_ONE);
+		qcache_settle(vm);
 	}
-	unit = depot_get(&qc->qc_depot, true);
-	if (unit == UNIT_NIL)
-		return (false);
-	qp->qp_fills++;
-	if (qp->qp_previous != UNIT_NIL)
-		(void)depot_put(&qc->qc_depot, qp->qp_previous, false);
-	qp->qp_previous = qp->qp_loaded;
-	qp->qp_loaded = unit;
-	return (true);
+	return (n);
 }
 
-/* Make the loaded magazine one with room; `spare` is an empty one, if any. */
-static bool
-load_empty(struct qcache *qc, struct qcache_cpu *qp, uint32_t *spare)
+/* This one range from the arena, which does all it can. */
+static int
+arena_serves(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 {
-	uint32_t unit;
+	struct qcaches *qs = qc->qc_set;
+	int error = arena_get(qs->qs_vm, ft, addrp);
 
-	if (has_room(qp->qp_loaded))
-		return (true);
-	if (has_room(qp->qp_previous)) {
-		exchange(qp);
-		return (true);
+	if (error != 0)
+		return (error);
+	slabs_counted(qs, &qs->qs_slabs->sb_gets);
+	if (qs->qs_check && slab_single(qc, *addrp) != 0) {
+		/* No memory to remember it in. */
+		slabs_counted(qs, &qs->qs_slabs->sb_puts);
+		arena_put_quietly(
+		    qs->qs_vm, *addrp, qc->qc_size, "vmem_alloc");
+		return (ENOMEM);
 	}
-	unit = *spare != UNIT_NIL ? *spare : depot_get(&qc->qc_depot, false);
-	if (unit == UNIT_NIL)
-		return (false);
-	if (qp->qp_previous != UNIT_NIL &&
-	    !depot_put(&qc->qc_depot, qp->qp_previous, true)) {
-		if (unit != *spare)
-			(void)depot_put(&qc->qc_depot, unit, false);
-		return (false);
+	return (0);
+}
+
+/* What the slot hasn't got. */
+static int
+refill(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
+{
+	struct qcaches *qs = qc->qc_set;
+	int error = 0;
+
+	if (slabs_serve(qc, addrp) == 0) {
+		error = arena_serves(qc, ft, addrp);
+		/* It has emptied the caches: into slabs, perhaps. */
+		if (error != 0 && slab_get(qc, addrp, 1) == 1)
+			error = 0;
 	}
-	if (unit == *spare)
-		*spare = UNIT_NIL;
-	qp->qp_previous = qp->qp_loaded;
-	qp->qp_loaded = unit;
-	return (true);
+	if (error == 0)
+		slabs_counted(qs, &qs->qs_slabs->sb_served);
+	return (error);
 }
 
 int
 qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 {
-	struct qcache_cpu *qp = cpu_this(qc);
-	struct magazine *mg;
-	vmem_addr_t addr = 0;
-	bool hit;
+	struct qcaches *qs = qc->qc_set;
+	vmem_addr_t addr;
+	int error = 0;
 
-	lock_acquire(&qp->qp_lock);
-	hit = load_full(qc, qp);
-	if (hit) {
-		mg = MAG(qp->qp_loaded);
-		addr = mg->mg_round[--mg->mg_rounds];
-		qp->qp_hits++;
-	} else
-		qp->qp_misses++;
-	lock_release(&qp->qp_lock);
-	if (!hit)
-		return (arena_get(qc->qc_vm, ft, addrp));
-	if (qc->qc_check)
-		arena_mark_cached(qc->qc_vm, addr, qc->qc_size, false,
-		    "vmem_alloc");
+	if (ft->ft_policy != VM_POLICY(qs->qs_vm, 0)) {
+		/* Where it lies matters; but it will be freed to here. */
+		error = arena_serves(qc, ft, &addr);
+		if (error == 0)
+			slabs_counted(qs, &qs->qs_slabs->sb_served);
+	} else if (!(qs->qs_rseq && qcache_pop(qs, qc->qc_index, &addr)) &&
+	    !slot_serves(qc, &addr))
+		error = refill(qc, ft, &addr);
+	if (error != 0)
+		return (error);
+	if (qs->qs_check)
+		check_out(qc, addr);
 	*addrp = addr;
 	return (0);
 }
 
-/* Into a magazine of this CPU; false: there was no room. */
-static bool
-push(struct qcache *qc, vmem_addr_t addr, uint32_t *spare)
+/* ---- freeing ------------------------------------------------------------ */
+
+/* To the slab, or the arena; who waits may have it. */
+static void
+pass_by(struct qcache *qc, vmem_addr_t addr)
 {
-	struct qcache_cpu *qp = cpu_this(qc);
-	bool ok;
-
-	lock_acquire(&qp->qp_lock);
-	ok = load_empty(qc, qp, spare);
-	if (ok) {
-		struct magazine *mg = MAG(qp->qp_loaded);
-
-		mg->mg_round[mg->mg_rounds++] = addr;
-		qp->qp_frees++;
-	}
-	lock_release(&qp->qp_lock);
-	return (ok);
+	qcache_free_through(qc, addr);
+	wait_serve_tree(qc->qc_set->qs_vm);
 }
 
 void
-qcache_free(struct qcache *qc, vmem_addr_t addr, const char *who)
+qcache_free(struct qcache *qc, vmem_addr_t addr)
 {
-	struct vmem *vm = qc->qc_vm;
-	uint32_t spare = UNIT_NIL;
-	bool ok;
+	struct vmem *vm = qc->qc_set->qs_vm;
+	struct load ld = { .ld_addrs = &addr, .ld_count = 1,
+		.ld_freed = true };
 
-	if (qc->qc_check)
-		arena_mark_cached(vm, addr, qc->qc_size, true, who);
-	ok = atomic_load_explicit(&vm->vm_waiters_below,
-		 memory_order_relaxed) == 0;
-	if (ok)
-		ok = push(qc, addr, &spare);
-	if (!ok && pool_get(&spare, 1) == 1) {
-		MAG(spare)->mg_rounds = 0;
-		ok = atomic_load(&vm->vm_waiters_below) == 0 &&
-		    push(qc, addr, &spare);
-		if (spare != UNIT_NIL)
-			pool_put(&spare, 1);
-	}
-	if (!ok) {
-		arena_put_cached(vm, addr, qc->qc_size);
-		wait_serve_tree(vm);
-	} else if (atomic_load(&vm->vm_waiters_below) != 0) {
-		/* Somebody began to wait while this went into the cache. */
-		if (qcache_reap(vm) > 0)
-			wait_serve_tree(vm);
-	}
+	if (qcache_has_waiters(vm) || load_slot(qc, &ld) == 0)
+		pass_by(qc, addr);
+	else
+		qcache_settle(vm);
 }
 
 void
 qcache_free_through(struct qcache *qc, vmem_addr_t addr)
 {
-	arena_put_quietly(qc->qc_vm, addr, qc->qc_size, "vmem_submit");
-}
+	struct qcaches *qs = qc->qc_set;
 
-/* ---- giving back -------------------------------------------------------- */
-
-/* Free what is in a magazine, which stays. */
-static vmem_size_t
-magazine_empty(struct qcache *qc, uint32_t unit)
-{
-	struct magazine *mg = MAG(unit);
-	vmem_size_t bytes = mg->mg_rounds * qc->qc_size;
-
-	while (mg->mg_rounds > 0)
-		arena_put_cached(qc->qc_vm, mg->mg_round[--mg->mg_rounds],
-		    qc->qc_size);
-	return (bytes);
-}
-
-/* Empty up to `count` of the depot's full magazines, and return them. */
-static vmem_size_t
-depot_drain(struct qcache *qc, unsigned int count, uint64_t *rounds)
-{
-	vmem_size_t bytes = 0, got;
-	uint32_t unit;
-
-	while (count-- > 0 &&
-	    (unit = depot_get(&qc->qc_depot, true)) != UNIT_NIL) {
-		got = magazine_empty(qc, unit);
-		*rounds += got / qc->qc_size;
-		bytes += got;
-		pool_put(&unit, 1);
-	}
-	return (bytes);
-}
-
-static vmem_size_t
-cpu_drain(struct qcache *qc, struct qcache_cpu *qp)
-{
-	uint32_t units[2];
-	vmem_size_t bytes = 0;
-
-	lock_acquire(&qp->qp_lock);
-	units[0] = qp->qp_loaded;
-	units[1] = qp->qp_previous;
-	qp->qp_loaded = qp->qp_previous = UNIT_NIL;
-	lock_release(&qp->qp_lock);
-	for (unsigned int i = 0; i < 2; i++)
-		if (units[i] != UNIT_NIL) {
-			bytes += magazine_empty(qc, units[i]);
-			pool_put(&units[i], 1);
-		}
-	return (bytes);
-}
-
-static void
-drains_count(struct qcache *qc, uint64_t rounds)
-{
-	struct qcache_cpu *qp = cpu_this(qc);
-
-	lock_acquire(&qp->qp_lock);
-	qp->qp_drains += rounds;
-	lock_release(&qp->qp_lock);
-}
-
-static vmem_size_t
-qcache_drain(struct qcache *qc)
-{
-	vmem_size_t bytes = 0;
-	uint64_t rounds = 0;
-	uint32_t unit;
-
-	for (unsigned int c = 0; c < qc->qc_ncpus; c++)
-		bytes += cpu_drain(qc, &qc->qc_cpu[c]);
-	bytes += depot_drain(qc, UINT32_MAX, &rounds);
-	while ((unit = depot_get(&qc->qc_depot, false)) != UNIT_NIL)
-		pool_put(&unit, 1);
-	if (bytes > 0)
-		drains_count(qc, bytes / qc->qc_size);
-	return (bytes);
-}
-
-vmem_size_t
-qcache_reap(struct vmem *vm)
-{
-	vmem_size_t bytes = 0;
-
-	for (unsigned int i = 0; i < vm->vm_qcache_count; i++)
-		bytes += qcache_drain(qcache_at(vm, i));
-	return (bytes);
-}
-
-void
-vmem_reap(vmem_t *vm)
-{
-	if (qcache_reap(vm) > 0)
-		wait_serve_tree(vm);
-}
-
-void
-qcache_tick(struct vmem *vm)
-{
-	vmem_size_t bytes = 0;
-
-	for (unsigned int i = 0; i < vm->vm_qcache_count; i++) {
-		struct qcache *qc = qcache_at(vm, i);
-		struct depot *dp = &qc->qc_depot;
-		unsigned int spare;
-		uint64_t rounds = 0;
-
-		lock_acquire(&dp->dp_lock);
-		spare = dp->dp_spare;
-		lock_release(&dp->dp_lock);
-		bytes += depot_drain(qc, spare, &rounds);
-		if (rounds > 0)
-			drains_count(qc, rounds);
-		lock_acquire(&dp->dp_lock);
-		dp->dp_spare = dp->dp_nfull;
-		lock_release(&dp->dp_lock);
-	}
-	if (bytes > 0)
-		wait_serve_tree(vm);
-}
-
-/* ---- statistics --------------------------------------------------------- */
-
-static uint64_t
-rounds_of(uint32_t unit)
-{
-	return (unit == UNIT_NIL ? 0 : MAG(unit)->mg_rounds);
-}
-
-int
-vmem_qcache_stat(
-    const vmem_t *vm, unsigned int index, struct vmem_qcache_stat *qs)
-{
-	struct qcache *qc;
-
-	if (index >= vm->vm_qcache_count)
-		return (ENOENT);
-	qc = qcache_at(vm, index);
-	memset(qs, 0, sizeof(*qs));
-	qs->qs_size = qc->qc_size;
-	qs->qs_magazine = ROUNDS;
-	for (unsigned int c = 0; c < qc->qc_ncpus; c++) {
-		struct qcache_cpu *qp = &qc->qc_cpu[c];
-
-		lock_acquire(&qp->qp_lock);
-		qs->qs_hits += qp->qp_hits;
-		qs->qs_misses += qp->qp_misses;
-		qs->qs_fills += qp->qp_fills;
-		qs->qs_drains += qp->qp_drains;
-		qs->qs_frees += qp->qp_frees;
-		qs->qs_held += rounds_of(qp->qp_loaded) +
-		    rounds_of(qp->qp_previous);
-		lock_release(&qp->qp_lock);
-	}
-	lock_acquire(&qc->qc_depot.dp_lock);
-	qs->qs_held += (uint64_t)qc->qc_depot.dp_nfull * ROUNDS;
-	lock_release(&qc->qc_depot.dp_lock);
-	return (0);
-}
-
-void
-qcache_stat_sum(struct vmem *vm, struct vmem_stat *vs)
-{
-	struct vmem_qcache_stat qs;
-
-	vs->vs_qc_count = vm->vm_qcache_count;
-	for (unsigned int i = 0; i < vm->vm_qcache_count; i++) {
-		(void)vmem_qcache_stat(vm, i, &qs);
-		vs->vs_qc_hits += qs.qs_hits;
-		vs->vs_qc_misses += qs.qs_misses;
-		vs->vs_qc_fills += qs.qs_fills;
-		vs->vs_qc_drains += qs.qs_drains;
-		vs->vs_qc_held_bytes += qs.qs_held * qs.qs_size;
-		/* A hit is an allocation that the arena didn't see; what was
-		 * drained, a free that the user didn't make. */
-		vs->vs_allocs += qs.qs_hits;
-		vs->vs_frees += qs.qs_frees - qs.qs_drains;
-	}
+	slabs_counted(qs, &qs->qs_slabs->sb_passed);
+	if (slab_put(qc, &addr, 1, SLAB_KEEP_NONE) == 0)
+		qcache_gain(qs->qs_vm);
 }

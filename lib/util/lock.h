@@ -38,7 +38,7 @@ enum lock_rank {
 	LOCK_TAG_POOL = 30,	/* lib/arena: refilling boundary tags */
 	LOCK_QCACHE_CPU = 40,	/* lib/qcache: one CPU's magazines */
 	LOCK_QCACHE_DEPOT = 50,	/* lib/qcache: a depot */
-	LOCK_QCACHE_SLAB = 55,	/* lib/qcache: a class's slabs */
+	LOCK_QCACHE_SLAB = 55,	/* lib/qcache: an arena's slabs */
 	LOCK_ARENA = 60,	/* lib/arena: one arena */
 	LOCK_PAGER = 70,	/* lib/pager: choosing victims, table of maps */
 	LOCK_PAGER_SWAP = 75,	/* lib/pager: the bitmap of slots */

@@ -868,8 +868,9 @@ def dumps(d):
                     key=lambda e: int(e["addr"], 16)):
         check("no overlap", int(e["addr"], 16) >= end, e)
         end = int(e["addr"], 16) + e["size"]
+    stats = c.ok("stats", arena="heap")
     equal("in use", sum(e["size"] for e in whole),
-          c.ok("stats", arena="heap")["inuse_bytes"])
+          stats["inuse_bytes"] + stats["qcache"]["idle_bytes"])
     # The same as a stream.
     ident = c.request("dump", what="segments", stream=True)
     streamed = []
