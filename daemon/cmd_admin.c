@@ -65,15 +65,13 @@ set_quota(struct request *rq, const json_t *value, _Atomic uint64_t *quota)
 	return (STEP_AGAIN);
 }
 
-/* Settings of which this version knows only one value. */
 static enum step
-set_only(struct request *rq, const json_t *value, const char *only)
+set_replacement(struct request *rq, const json_t *value)
 {
-	if (!json_is_string(value))
-		return (bad_value(rq, "a string"));
-	if (strcmp(json_string_value(value), only) != 0)
-		return (reply_fail(rq, PE_NOT_SUPPORTED, "value",
-		    "only %s is supported in this version", only));
+	if (!json_is_string(value) ||
+	    vmpager_set_replacement(rq->rq_daemon->dm_backing.bk_pager,
+		json_string_value(value)) != 0)
+		return (bad_value(rq, "clock, s3fifo or random2"));
 	return (STEP_AGAIN);
 }
 
@@ -105,7 +103,7 @@ set_by_name(struct request *rq, const char *name, const json_t *value)
 	if (strcmp(name, "quota_segments") == 0)
 		return (set_quota(rq, value, &rg->rg_quota_segments));
 	if (strcmp(name, "replacement") == 0)
-		return (set_only(rq, value, "clock"));
+		return (set_replacement(rq, value));
 	if (strcmp(name, "direct_map") == 0)
 		return (set_direct_map(rq, value));
 	return (reply_fail(rq, PE_PARAMS, "name", "no setting %.64s", name));

@@ -30,6 +30,8 @@ struct data_state {
 	int (*ds_piece)(struct data_state *ds, vmem_addr_t addr, size_t len);
 	enum step (*ds_answer)(struct request *rq);
 	uint64_t ds_seed;
+	enum vmpager_advice ds_advice;
+	uint64_t ds_affected;		/* pages: of advise */
 	uint64_t ds_bad;		/* EILSEQ: the first other byte */
 	bool ds_write;
 	bool ds_fault;			/* touch: goes through the fault path */
@@ -68,6 +70,17 @@ piece_touch(struct data_state *ds, vmem_addr_t addr, size_t len)
 	ds->ds_touched.pt_minor += pt.pt_minor;
 	ds->ds_touched.pt_major += pt.pt_major;
 	return (0);
+}
+
+static int
+piece_advise(struct data_state *ds, vmem_addr_t addr, size_t len)
+{
+	uint64_t affected = 0;
+	int error = vmpager_advise(
+	    ds->ds_arena->ar_map, addr, len, ds->ds_advice, &affected);
+
+	ds->ds_affected += affected;
+	return (error);
 }
 
 static int
@@ -158,7 +171,15 @@ answer_error(struct request *rq, int error, vmem_addr_t addr)
 		return (reply_fail_addr(rq, PE_MISMATCH, ds->ds_bad,
 		    "0x%llx holds another byte than the pattern's",
 		    (unsigned long long)ds->ds_bad));
+	case ENOSPC:
+		return (reply_fail_addr(rq, PE_NO_FRAMES, addr,
+		    "no frame for 0x%llx: the swap can't be written: %s",
+		    (unsigned long long)addr, strerror(error)));
 	default:
+		if (vmpager_page_state(ds->ds_arena->ar_map, addr) != 'x')
+			return (reply_fail_addr(rq, PE_NO_FRAMES, addr,
+			    "no frame at 0x%llx: the swap can't be written: "
+			    "%s", (unsigned long long)addr, strerror(error)));
 		daemon_set_corrupt(rq->rq_daemon, ds->ds_arena->ar_name,
 		    "a page's stamp or checksum, or the swap file");
 		return (reply_fail_addr(rq, PE_CORRUPT, addr,
@@ -252,6 +273,18 @@ answer_touched(struct request *rq)
 }
 
 static enum step
+answer_advised(struct request *rq)
+{
+	const struct data_state *ds = rq->rq_state;
+	struct buf *b = reply_begin(rq);
+
+	jw_open(b, '{');
+	jw_ku64(b, "pages", ds->ds_affected);
+	jw_close(b, '}');
+	return (STEP_DONE);
+}
+
+static enum step
 answer_data(struct request *rq)
 {
 	const struct data_state *ds = rq->rq_state;
@@ -280,6 +313,8 @@ answer_data(struct request *rq)
 static_assert((int)ARG_TOUCH_ARENA == (int)ARG_WRITE_ARENA &&
     (int)ARG_TOUCH_ARENA == (int)ARG_READ_ARENA &&
     (int)ARG_TOUCH_ARENA == (int)ARG_FILL_ARENA, "one place for the arena");
+static_assert((int)ARG_TOUCH_ARENA == (int)ARG_ADVISE_ARENA &&
+    (int)ARG_TOUCH_ADDR == (int)ARG_ADVISE_ADDR, "and for advise");
 static_assert((int)ARG_TOUCH_ADDR == (int)ARG_WRITE_ADDR &&
     (int)ARG_TOUCH_ADDR == (int)ARG_READ_ADDR &&
     (int)ARG_TOUCH_ADDR == (int)ARG_FILL_ADDR, "one place for the address");
@@ -344,6 +379,23 @@ cmd_touch(struct request *rq)
 	ds->ds_piece = piece_touch;
 	ds->ds_answer = answer_touched;
 	step = data_len(rq, ds, ARG_TOUCH_LEN);
+	return (step == STEP_AGAIN ? data_step(rq) : step);
+}
+
+enum step
+cmd_advise(struct request *rq)
+{
+	struct data_state *ds = data_new(rq);
+	enum step step;
+
+	if (ds == NULL)
+		return (STEP_DONE);
+	ds->ds_advice =
+	    (enum vmpager_advice)rq->rq_args[ARG_ADVISE_ADVICE].pa_enum;
+	ds->ds_fault = true;
+	ds->ds_piece = piece_advise;
+	ds->ds_answer = answer_advised;
+	step = data_len(rq, ds, ARG_ADVISE_LEN);
 	return (step == STEP_AGAIN ? data_step(rq) : step);
 }
 

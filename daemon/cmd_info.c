@@ -22,10 +22,9 @@ cmd_ping(struct request *rq)
 static void
 write_features(struct buf *b, const struct daemon *dm)
 {
-	static const char *const later[] = { "advise", "map",
-		"subscribe", "journal", "sync", "http", "read_only_socket",
-		"idem", "record" };
-
+	static const char *const later[] = { "map", "subscribe",
+		"journal", "sync", "http", "read_only_socket", "idem",
+		"record" };
 	static const char *const modes[VMPAGER_MODES] = {
 		[VMPAGER_SOFTWARE] = "software",
 		[VMPAGER_UFFD] = "uffd",
@@ -44,6 +43,7 @@ write_features(struct buf *b, const struct daemon *dm)
 	    b, "uffd_wp_async", (su.su_kernel & VMPAGER_HAS_WP_ASYNC) != 0);
 	jw_kbool(b, "swap", dm->dm_settings.se_swap == NULL ||
 	    strcmp(dm->dm_settings.se_swap, "none") != 0);
+	jw_kbool(b, "advise", true);
 	jw_kbool(b, "shared", true);
 	jw_kbool(b, "quotas", true);
 	jw_kbool(b, "soak", true);
@@ -102,6 +102,8 @@ cmd_info(struct request *rq)
 		(enum vmpager_mode)dm->dm_settings.se_fault_mode));
 	jw_kbool(b, "direct_map", direct_on(dm->dm_backing.bk_direct));
 	jw_kstr(b, "qcache_mechanism", vmem_qcache_mechanism());
+	jw_kstr(b, "replacement",
+	    vmpager_replacement(dm->dm_backing.bk_pager));
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	write_limits(b, dm);

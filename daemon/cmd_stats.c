@@ -170,6 +170,7 @@ stats_all(struct request *rq)
 	if (!stats_gather(rq, ss))
 		return (STEP_AGAIN);
 	vmpager_stat(dm->dm_backing.bk_pager, &ss->ss_total.co_pager);
+	ss->ss_total.co_vmpager = dm->dm_backing.bk_pager;
 	b = reply_begin(rq);
 	jw_open(b, '{');
 	write_daemon(b, ss, dm);

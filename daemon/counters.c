@@ -163,9 +163,51 @@ write_vmem(struct buf *b, const struct counters *co)
 	jw_close(b, '}');
 }
 
+/* The buckets are those of util/hist.h, so that this is the same histogram but
+ * for where in its bucket a value was. */
+static void
+add_bucket(void *arg, uint64_t low_ns, uint64_t high_ns, uint64_t count)
+{
+	struct hist *hi = arg;
+	uint64_t middle = low_ns + (high_ns - low_ns) / 2;
+
+	hi->hi_buckets[hist_index(low_ns)] += count;
+	hi->hi_count += count;
+	hi->hi_sum += count * middle;
+	if (low_ns < hi->hi_min)
+		hi->hi_min = low_ns;
+	if (high_ns > hi->hi_max)
+		hi->hi_max = high_ns;
+}
+
+/* Of all arenas together: the pager's own, by kind of fault. */
+static void
+write_fault_latency(struct buf *b, struct vmpager *pager)
+{
+	static const char *const kinds[VMPAGER_FAULTS] = {
+		[VMPAGER_FAULT_ZERO] = "zero",
+		[VMPAGER_FAULT_MAJOR] = "major",
+		[VMPAGER_FAULT_UPGRADE] = "upgrade",
+		[VMPAGER_FAULT_WAIT] = "wait",
+	};
+	struct hist hi;
+
+	jw_kopen(b, "fault_latency", '{');
+	for (unsigned int i = 0; i < VMPAGER_FAULTS; i++) {
+		hist_init(&hi);
+		vmpager_latency(
+		    pager, (enum vmpager_fault)i, add_bucket, &hi);
+		jw_key(b, kinds[i]);
+		hist_write(b, &hi);
+	}
+	jw_close(b, '}');
+}
+
 static void
 write_pager(struct buf *b, const struct vmpager_stat *ps)
 {
+	uint64_t faults = ps->ps_faults_minor + ps->ps_faults_major;
+
 	jw_kopen(b, "pager", '{');
 	jw_ku64(b, "faults_minor", ps->ps_faults_minor);
 	jw_ku64(b, "faults_major", ps->ps_faults_major);
@@ -181,6 +223,21 @@ write_pager(struct buf *b, const struct vmpager_stat *ps)
 	jw_ku64(b, "resident_pages", ps->ps_resident_pages);
 	jw_ku64(b, "dirty_pages", ps->ps_dirty_pages);
 	jw_ku64(b, "no_frames", ps->ps_no_frames);
+	jw_ku64(b, "accesses", ps->ps_accesses);
+	jw_kreal(b, "miss_ratio", ps->ps_accesses == 0 ? 0 :
+	    (double)faults / (double)ps->ps_accesses);
+	jw_ku64(b, "pageins", ps->ps_swapins);
+	jw_ku64(b, "pageouts", ps->ps_writebacks);
+	jw_ku64(b, "scans", ps->ps_scanned);
+	jw_ku64(b, "reactivations", ps->ps_reactivated);
+	jw_ku64(b, "refaults", ps->ps_refaults);
+	jw_ku64(b, "traps", ps->ps_traps);
+	jw_ku64(b, "upgrades", ps->ps_upgrades);
+	jw_ku64(b, "prefetched", ps->ps_prefetched);
+	jw_ku64(b, "prefetch_hits", ps->ps_prefetch_hits);
+	jw_ku64(b, "prefetch_waste", ps->ps_prefetch_waste);
+	jw_ku64(b, "waits", ps->ps_waits);
+	jw_ku64(b, "pinned_pages", ps->ps_pinned_pages);
 	jw_close(b, '}');
 }
 
@@ -207,6 +264,8 @@ counters_write(struct buf *b, const struct counters *co)
 		write_pager(b, &co->co_pager);
 	if (co->co_has_direct)
 		write_direct(b, co);
+	if (co->co_vmpager != NULL)
+		write_fault_latency(b, co->co_vmpager);
 	jw_kopen(b, "latency", '{');
 	for (unsigned int i = 0; i < ARENA_OPS; i++) {
 		jw_key(b, ops[i]);

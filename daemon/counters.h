@@ -18,6 +18,7 @@ struct counters {
 	struct vmpager_stat co_pager;
 	bool co_has_direct, co_direct_on;
 	struct direct_stat co_direct;
+	struct vmpager *co_vmpager;	/* of the total only, else NULL */
 	struct hist co_latency[ARENA_OPS];
 };
 

@@ -30,6 +30,7 @@ static const struct handler {
 	{ "arena.destroy", cmd_arena_destroy },
 	{ "alloc", cmd_alloc },
 	{ "free", cmd_free },
+	{ "advise", cmd_advise },
 	{ "touch", cmd_touch },
 	{ "write", cmd_write },
 	{ "read", cmd_read },

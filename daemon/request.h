@@ -97,8 +97,8 @@ typedef enum step handler_fn(struct request *rq);
 
 handler_fn cmd_ping, cmd_info, cmd_methods, cmd_stats, cmd_set, cmd_arena_list,
     cmd_arena_info, cmd_arena_create, cmd_arena_destroy, cmd_alloc, cmd_free,
-    cmd_touch, cmd_write, cmd_read, cmd_fill, cmd_verify, cmd_fragment,
-    cmd_reap, cmd_check, cmd_dump, cmd_cancel, cmd_clients, cmd_shutdown,
-    cmd_soak_start, cmd_soak_status, cmd_soak_stop;
+    cmd_advise, cmd_touch, cmd_write, cmd_read, cmd_fill, cmd_verify,
+    cmd_fragment, cmd_reap, cmd_check, cmd_dump, cmd_cancel, cmd_clients,
+    cmd_shutdown, cmd_soak_start, cmd_soak_status, cmd_soak_stop;
 
 #endif /* DAEMON_REQUEST_H */

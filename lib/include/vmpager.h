@@ -21,9 +21,11 @@
  *		(`no_frames`).  Pages before the refused one have been done.
  *		Only a page that was never touched is refused for a full swap
  *   EIO	a page's stamp or checksum didn't match, or the swap file
- *		couldn't be read (`corrupt`): the page's data is lost, and it
- *		stays refused until it is unregistered; or, for want of a
- *		frame, another page couldn't be written (nothing is lost)
+ *		couldn't be read (`corrupt`): the page's data is lost, its
+ *		state 'x', and it stays refused until it is unregistered; or,
+ *		for want of a frame, another page couldn't be written (nothing
+ *		is lost)
+ *   ENOSPC	the same, for want of space where the swap is
  *
  * A pager doesn't survive fork(2): a child that uses it gets SIGSEGV.  Create
  * it after daemonizing.
@@ -141,6 +143,32 @@ VMEM_EXPORT int vmpager_touch(struct vmpager_map *map, vmem_addr_t addr,
     vmem_size_t len, bool write, struct vmpager_touched *out);
 
 /*
+ * Advice, for every page that [addr, addr + len) meets; it never changes what
+ * they hold.
+ *
+ *	PREFETCH	bring them in, as far as there are frames: accesses
+ *			won't have to wait.  Running out is no error
+ *	DONTNEED	evict those that aren't in use: they won't be accessed
+ *			soon
+ *	PIN		bring them in, and keep them until they are unpinned
+ *			or unregistered; pinning twice is the same as once.
+ *			ENOMEM also if more than three quarters of the frames
+ *			would be pinned
+ *	UNPIN		they may be evicted again
+ *
+ * *affected, unless NULL, is the number of pages brought in, evicted, pinned or
+ * unpinned: also in part on an error, which is as of an access.
+ */
+enum vmpager_advice {
+	VMPAGER_PREFETCH,
+	VMPAGER_DONTNEED,
+	VMPAGER_PIN,
+	VMPAGER_UNPIN
+};
+VMEM_EXPORT int vmpager_advise(struct vmpager_map *map, vmem_addr_t addr,
+    vmem_size_t len, enum vmpager_advice advice, uint64_t *affected);
+
+/*
  * Access: fn(arg, addr, bytes, len) for each page's share of [addr, addr+len),
  * in order, the page resident and pinned while fn runs; `write` marks it dirty.
  * fn returns 0 to go on; anything else ends the access and is returned.  It
@@ -195,6 +223,15 @@ VMEM_EXPORT char vmpager_page_state(struct vmpager_map *map, vmem_addr_t addr);
 VMEM_EXPORT int vmpager_set_commit(
     struct vmpager *pager, enum vmpager_commit commit);
 
+/*
+ * Which pages are evicted: "clock" (from the beginning), "s3fifo" (a scan
+ * doesn't drive out what is in use) or "random2".  At any time; EINVAL: no such
+ * policy.
+ */
+VMEM_EXPORT int vmpager_set_replacement(
+    struct vmpager *pager, const char *name);
+VMEM_EXPORT const char *vmpager_replacement(struct vmpager *pager);
+
 /* Verify the page tables against frames and slots; 0, or EIO (and *why, unless
  * why is NULL, is a static text).  Safe at any time: pages in use are skipped,
  * and sums compared only if nothing changed meanwhile. */
@@ -209,14 +246,45 @@ struct vmpager_stat {
 	uint64_t ps_registered_pages;
 	uint64_t ps_map_entries;	/* ranges registered now */
 	uint64_t ps_resident_pages, ps_dirty_pages;
-	uint64_t ps_scanned;		/* frames the clock hand passed */
+	uint64_t ps_scanned;		/* frames that replacement looked at */
 	uint64_t ps_reactivated;	/* of them spared: referenced */
+	uint64_t ps_accesses;		/* pages that accesses met; with the
+					 * faults that is the miss ratio */
+	uint64_t ps_traps;		/* faults of the CPU */
+	uint64_t ps_upgrades;		/* first writes to a clean page */
+	uint64_t ps_refaults;		/* came back when as many pages as
+					 * there are frames, or fewer, had been
+					 * evicted meanwhile */
+	uint64_t ps_prefetched;		/* brought in before they were asked
+					 * for: by advice or as neighbours */
+	uint64_t ps_prefetch_hits;	/* of them, accessed later */
+	uint64_t ps_prefetch_waste;	/* of them, evicted before */
+	uint64_t ps_waits;		/* accesses that found a page busy */
+	uint64_t ps_pinned_pages;	/* by advice; of the pager only */
 };
 VMEM_EXPORT void vmpager_stat(struct vmpager *pager, struct vmpager_stat *ps);
 /* The same for one map: registered, ranges, resident, dirty, faults, evictions,
- * writebacks and swapins only; the rest is 0. */
+ * writebacks, swapins, and from accesses to waits; the rest is 0. */
 VMEM_EXPORT void vmpager_map_stat(
     struct vmpager_map *map, struct vmpager_stat *ps);
+
+/*
+ * How long faults took, from where they are recognised to where the access can
+ * go on: fn(arg, low_ns, high_ns, count) for each range of times that occurred,
+ * a bucket of a log-linear histogram at most 1/64 wide.  In software mode one
+ * of 16 is measured.
+ */
+enum vmpager_fault {
+	VMPAGER_FAULT_ZERO,
+	VMPAGER_FAULT_MAJOR,
+	VMPAGER_FAULT_UPGRADE,
+	VMPAGER_FAULT_WAIT	/* another thread brought the page in */
+};
+#define VMPAGER_FAULTS 4u
+VMEM_EXPORT void vmpager_latency(struct vmpager *pager,
+    enum vmpager_fault kind,
+    void (*fn)(void *arg, uint64_t low_ns, uint64_t high_ns, uint64_t count),
+    void *arg);
 
 /*
  * Wired memory: address space that the caller has mapped (readable, writable,

@@ -61,7 +61,7 @@ victim_idle(const struct victim *vi)
 {
 	return (pte_state(vi->vi_pte) == PTE_RESIDENT &&
 	    pte_number(vi->vi_pte) == vi->vi_frame &&
-	    (vi->vi_pte & PTE_PINS) == 0);
+	    (vi->vi_pte & (PTE_PINS | PTE_HELD)) == 0);
 }
 
 /* To evict it, would a slot have to be found? */
@@ -102,24 +102,42 @@ evict_yield(struct vmpager *pg, uint64_t steps)
 	}
 }
 
+/* Could the page in the frame go?  If not for its mark, that is taken off. */
+static enum evict_verdict
+look_at(struct vmpager *pg, uint32_t frame, struct victim *vi, bool placed)
+    REQUIRES(pg->pg_lock)
+{
+	if (!frame_page(pg, frame, vi) || !victim_idle(vi))
+		return (EVICT_NOT);
+	if (!placed && swap_full(pg) && victim_needs_slot(pg, vi))
+		return (EVICT_NOT);	/* nowhere to write it to */
+	if ((vi->vi_pte & PTE_REF) == 0)
+		return (EVICT_TAKEN);
+	(void)atomic_fetch_and_explicit(&vi->vi_map->mp_ptes[vi->vi_page],
+	    ~PTE_REF, memory_order_relaxed);
+	return (EVICT_SPARED);
+}
+
+enum evict_verdict
+evict_look(struct vmpager *pg, uint32_t frame)
+{
+	struct victim vi;
+
+	return (look_at(pg, frame, &vi, false));
+}
+
 static enum evict_verdict
 claim_one(struct vmpager *pg, uint32_t frame, struct evict *ev)
     REQUIRES(pg->pg_lock)
 {
 	struct victim *vi = &ev->ev_victim[ev->ev_count];
+	enum evict_verdict verdict =
+	    look_at(pg, frame, vi, ev->ev_slot != NO_SLOT);
 	pte_t *ptep;
 
-	if (!frame_page(pg, frame, vi) || !victim_idle(vi))
-		return (EVICT_NOT);
-	if (ev->ev_slot == NO_SLOT && swap_full(pg) &&
-	    victim_needs_slot(pg, vi))
-		return (EVICT_NOT);	/* nowhere to write it to */
+	if (verdict != EVICT_TAKEN)
+		return (verdict);
 	ptep = &vi->vi_map->mp_ptes[vi->vi_page];
-	if ((vi->vi_pte & PTE_REF) != 0) {
-		(void)atomic_fetch_and_explicit(
-		    ptep, ~PTE_REF, memory_order_relaxed);
-		return (EVICT_SPARED);
-	}
 	if (!pte_claim(ptep, vi->vi_pte, PTE_BUSY_OUT))
 		return (EVICT_NOT);	/* someone was faster */
 	if (!victim_place(pg, vi, ev)) {
@@ -176,8 +194,8 @@ victim_finish(struct vmpager *pg, const struct victim *vi)
 	struct frame *fr = &pg->pg_pool.fp_frames[vi->vi_frame];
 	pte_t *ptep = &vi->vi_map->mp_ptes[vi->vi_page];
 
-	if (pg->pg_replace->rp_remove != NULL)
-		pg->pg_replace->rp_remove(pg, vi->vi_frame);
+	replace_removed(pg, vi->vi_frame);
+	ghost_add(pg, map_owner(vi->vi_map, vi->vi_page));
 	atomic_store_explicit(&fr->fr_owner, OWNER_HAND, memory_order_relaxed);
 	count_add(vi->vi_map, (vi->vi_pte & PTE_DIRTY) != 0 ?
 	    COUNT_EVICT_DIRTY : COUNT_EVICT_CLEAN);
@@ -196,6 +214,7 @@ victim_restore(struct vmpager *pg, struct victim *vi)
 	if (vi->vi_fresh)
 		swap_free(&pg->pg_swap, vi->vi_slot);
 	pg->pg_mode->md_restore(pg, vi);
+	replace_inserted(pg, vi->vi_frame, false);
 	pte_settle(&vi->vi_map->mp_ptes[vi->vi_page], vi->vi_pte);
 }
 
@@ -305,7 +324,8 @@ evict_victims(struct vmpager *pg, struct evict *ev)
  * refusal would be a broken promise.
  *
  * It is sure when the swap is full, as many frames as there are for residents
- * have been seen each with a page that is dirty, idle and without a slot, all
+ * have been seen each with a page that is dirty, idle and without a slot, or
+ * pinned by advice (and so without a slot), all
  * the others on the free list, and none was taken from that or put there
  * meanwhile.  For let the access be one that strict commit has granted: then
  * there are F + S - 1 other pages at most.  No slot is free, so S of them have
@@ -343,7 +363,8 @@ stuck_frames(struct vmpager *pg) REQUIRES(pg->pg_lock)
 
 	for (uint32_t frame = 0; frame < frame_total(&pg->pg_pool); frame++) {
 		if (frame_page(pg, frame, &vi)) {
-			if (!victim_idle(&vi) || !victim_needs_slot(pg, &vi))
+			if ((vi.vi_pte & PTE_HELD) == 0 &&
+			    (!victim_idle(&vi) || !victim_needs_slot(pg, &vi)))
 				return (0);
 			stuck++;
 		} else if (atomic_load_explicit(
@@ -366,6 +387,29 @@ evict_frames(struct vmpager *pg, struct evict *ev)
 		pg->pg_replace->rp_select(pg, ev);
 	lock_release(&pg->pg_lock);
 	evict_victims(pg, ev);
+}
+
+/* The page has just been in the frame, and nothing else is asked for: not even
+ * a look at its mark. */
+uint64_t
+evict_page(struct vmpager_map *mp, uint64_t page, uint32_t frame, int *errorp)
+{
+	struct vmpager *pg = mp->mp_pager;
+	struct evict ev;
+
+	ev.ev_slot = NO_SLOT;
+	ev.ev_want = 1;
+	ev.ev_count = ev.ev_freed = 0;
+	ev.ev_error = 0;
+	lock_acquire(&pg->pg_lock);
+	if (atomic_load_explicit(&pg->pg_pool.fp_frames[frame].fr_owner,
+		memory_order_relaxed) == map_owner(mp, page) &&
+	    claim_one(pg, frame, &ev) == EVICT_SPARED)
+		(void)claim_one(pg, frame, &ev);
+	lock_release(&pg->pg_lock);
+	evict_victims(pg, &ev);
+	*errorp = ev.ev_error;
+	return (ev.ev_freed);
 }
 
 bool

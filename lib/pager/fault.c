@@ -64,8 +64,10 @@ static __attribute__((noinline)) int
 fault_upgrade(struct fault *ft, pte_t *ptep)
 {
 	struct vmpager_map *mp = ft->ft_map;
+	uint64_t begin = latency_begin(mp->mp_pager);
 	int error = mp->mp_pager->pg_mode->md_upgrade(mp, ft->ft_page);
 
+	latency_end(mp->mp_pager, VMPAGER_FAULT_UPGRADE, begin);
 	count_add(mp, COUNT_UPGRADE);
 	if (!ft->ft_pin || error != 0)
 		pte_unpin(ptep);
@@ -276,13 +278,16 @@ page_publish(struct run *rn, unsigned int i, uint32_t slot, uint64_t flags)
 	struct vmpager_map *mp = rn->rn_map;
 	struct vmpager *pg = mp->mp_pager;
 	struct frame *fr = &pg->pg_pool.fp_frames[rn->rn_frame[i]];
+	bool refault = pte_state(rn->rn_pte[i]) == PTE_SWAPPED &&
+	    ghost_has(pg, map_owner(mp, rn->rn_first + i));
 
+	if (refault)
+		count_add(mp, COUNT_REFAULT);
 	atomic_store_explicit(&fr->fr_slot, slot, memory_order_relaxed);
 	/* Release: for evict_claim(), which gets to the page from here. */
 	atomic_store_explicit(&fr->fr_owner, map_owner(mp, rn->rn_first + i),
 	    memory_order_release);
-	if (pg->pg_replace->rp_insert != NULL)
-		pg->pg_replace->rp_insert(pg, rn->rn_frame[i]);
+	replace_inserted(pg, rn->rn_frame[i], refault);
 	pte_settle(&mp->mp_ptes[rn->rn_first + i],
 	    pte_make(PTE_RESIDENT, rn->rn_frame[i]) | flags);
 }
@@ -350,33 +355,45 @@ run_read(const struct run *rn, unsigned int i, char *room)
 	    room + ((size_t)i << PAGE_SHIFT)));
 }
 
-/*
- * Read the claimed run into the room.  What the slot of the page itself holds
- * isn't the page: it is lost for good, and its claim settled; EIO.  A neighbour
- * of which that is so is left alone, with all others, for who really wants it.
- */
-static int
-fault_read(struct fault *ft, struct run *rn, unsigned int *selfp, char *room)
+/* What the page's slot holds isn't the page: it is lost for good. */
+static void
+fault_lost(struct fault *ft, struct run *rn, unsigned int self)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
-	unsigned int self = *selfp;
-	int error = 0;
 
-	for (unsigned int i = 0; i < rn->rn_count && error == 0; i++)
-		error = run_read(rn, i, room);
-	if (error == 0)
-		return (0);
 	run_shrink(rn, self);
-	*selfp = 0;
-	error = run_read(rn, 0, room);
-	if (error == 0)
-		return (0);
 	frame_put(&pg->pg_pool, rn->rn_frame[0]);
 	swap_free(&pg->pg_swap, pte_number(ft->ft_pte));
 	pte_settle(&ft->ft_map->mp_ptes[ft->ft_page],
 	    pte_make(PTE_FAILED, NO_SLOT));
 	ft->ft_claimed = false;
-	return (error);
+}
+
+/*
+ * Read the claimed run into the room.  EIO: the page itself is lost, and its
+ * claim settled.  A neighbour that can't be read is left alone, with all
+ * others, for who really wants it.
+ */
+static int
+fault_read(struct fault *ft, struct run *rn, unsigned int *selfp, char *room)
+{
+	unsigned int self = *selfp;
+	int error = run_read(rn, self, room);
+
+	if (error != 0) {
+		fault_lost(ft, rn, self);
+		return (error);
+	}
+	for (unsigned int i = 0; i < rn->rn_count && error == 0; i++)
+		if (i != self)
+			error = run_read(rn, i, room);
+	if (error != 0) {
+		memmove(room, room + ((size_t)self << PAGE_SHIFT),
+		    VMPAGER_PAGE);
+		run_shrink(rn, self);
+		*selfp = 0;
+	}
+	return (0);
 }
 
 /*
@@ -499,17 +516,14 @@ fault_alone(struct vmpager *pg)
 	return (atomic_load_explicit(&pg->pg_crowd, memory_order_relaxed) == 0);
 }
 
-/* The page isn't resident, or wasn't quite when fault_page() looked. */
-static __attribute__((noinline)) int
-fault_slow(struct fault *ft)
+static int
+fault_serve(struct fault *ft)
 {
 	struct vmpager *pg = ft->ft_map->mp_pager;
 	pte_t *ptep = &ft->ft_map->mp_ptes[ft->ft_page];
 	struct frame_wait wait = { 0 };
 	int error;
 
-	if (pg->pg_mode->md_mmu)
-		fault_note(pg);
 	for (;;) {
 		ft->ft_pte = atomic_load_explicit(ptep, memory_order_acquire);
 		switch (pte_state(ft->ft_pte)) {
@@ -548,6 +562,27 @@ fault_slow(struct fault *ft)
 	if (error == ENOMEM)
 		(void)atomic_fetch_add_explicit(
 		    &pg->pg_no_frames, 1, memory_order_relaxed);
+	return (error);
+}
+
+/* The page isn't resident, or wasn't quite when fault_page() looked. */
+static __attribute__((noinline)) int
+fault_slow(struct fault *ft)
+{
+	static const enum vmpager_fault kinds[] = {
+		[FAULT_NONE] = VMPAGER_FAULT_WAIT,
+		[FAULT_MINOR] = VMPAGER_FAULT_ZERO,
+		[FAULT_MAJOR] = VMPAGER_FAULT_MAJOR,
+	};
+	struct vmpager *pg = ft->ft_map->mp_pager;
+	uint64_t begin = latency_begin(pg);
+	int error;
+
+	if (pg->pg_mode->md_mmu)
+		fault_note(pg);
+	error = fault_serve(ft);
+	if (error == 0)
+		latency_end(pg, kinds[ft->ft_kind], begin);
 	return (error);
 }
 
@@ -777,4 +812,147 @@ vmpager_write(
 	const char *from = buf;
 
 	return (vmpager_access(mp, addr, len, true, copy_in, &from));
+}
+
+/* ---- advice ---------------------------------------------------------------*/
+
+/* 1, if the page was brought in; an errno is left in *errorp. */
+static uint64_t
+advise_prefetch(struct vmpager_map *mp, uint64_t page, int *errorp)
+{
+	struct fault ft = { .ft_map = mp, .ft_page = page, .ft_ahead = true };
+
+	*errorp = fault_page(&ft);
+	return (*errorp == 0 && ft.ft_kind != FAULT_NONE);
+}
+
+static uint64_t
+advise_dontneed(struct vmpager_map *mp, uint64_t page, int *errorp)
+{
+	uint64_t pte = atomic_load_explicit(
+	    &mp->mp_ptes[page], memory_order_relaxed);
+
+	if (pte_state(pte) == PTE_UNREGISTERED)
+		*errorp = EFAULT;
+	if (pte_state(pte) != PTE_RESIDENT)
+		return (0);
+	return (evict_page(mp, page, pte_number(pte), errorp));
+}
+
+/* As many as may be pinned: the others are for all who fault. */
+static bool
+held_charge(struct vmpager *pg)
+{
+	uint64_t max = pg->pg_pool.fp_bound / 4 * 3, held;
+
+	held = atomic_fetch_add_explicit(
+	    &pg->pg_held, 1, memory_order_relaxed);
+	if (held < max)
+		return (true);
+	(void)atomic_fetch_sub_explicit(&pg->pg_held, 1, memory_order_relaxed);
+	return (false);
+}
+
+/*
+ * A pinned page has no slot: what it holds is in its frame, for as long as it
+ * may take, and the slot is worth more to others.  (So the frames and slots
+ * that strict commit counts on are there, too.)  Ours is a pin, so nobody has
+ * claimed the page; another thread that pins it gets the slot or we do.
+ */
+static void
+held_give_slot(struct vmpager_map *mp, uint64_t page, uint32_t frame)
+{
+	struct vmpager *pg = mp->mp_pager;
+	uint64_t old;
+	uint32_t slot;
+
+	old = atomic_fetch_or_explicit(
+	    &mp->mp_ptes[page], PTE_DIRTY, memory_order_relaxed);
+	if ((old & PTE_DIRTY) == 0)
+		count_add(mp, COUNT_DIRTIED);
+	slot = atomic_exchange_explicit(&pg->pg_pool.fp_frames[frame].fr_slot,
+	    NO_SLOT, memory_order_relaxed);
+	if (slot != NO_SLOT)
+		swap_free(&pg->pg_swap, slot);
+}
+
+static uint64_t
+advise_pin(struct vmpager_map *mp, uint64_t page, int *errorp)
+{
+	struct fault ft = { .ft_map = mp, .ft_page = page, .ft_pin = true };
+	struct vmpager *pg = mp->mp_pager;
+	uint64_t old;
+
+	*errorp = fault_page(&ft);
+	if (*errorp != 0)
+		return (0);
+	if (held_charge(pg)) {
+		old = atomic_fetch_or_explicit(
+		    &mp->mp_ptes[page], PTE_HELD, memory_order_relaxed);
+		if ((old & PTE_HELD) == 0)
+			held_give_slot(mp, page, ft.ft_frame);
+		pte_unpin(&mp->mp_ptes[page]);
+		if ((old & PTE_HELD) == 0)
+			return (1);
+		(void)atomic_fetch_sub_explicit(
+		    &pg->pg_held, 1, memory_order_relaxed);
+		return (0);
+	}
+	old = atomic_load_explicit(&mp->mp_ptes[page], memory_order_relaxed);
+	pte_unpin(&mp->mp_ptes[page]);
+	if ((old & PTE_HELD) == 0)
+		*errorp = ENOMEM;
+	return (0);
+}
+
+static uint64_t
+advise_unpin(struct vmpager_map *mp, uint64_t page, int *errorp)
+{
+	pte_t *ptep = &mp->mp_ptes[page];
+	uint64_t pte = atomic_load_explicit(ptep, memory_order_relaxed);
+
+	for (;;) {
+		if (pte_state(pte) == PTE_UNREGISTERED)
+			*errorp = EFAULT;
+		if (pte_busy(pte)) {	/* being looked at, or unregistered */
+			pte_wait(ptep, pte);
+			pte = atomic_load_explicit(ptep, memory_order_relaxed);
+		} else if (pte_state(pte) != PTE_RESIDENT ||
+		    (pte & PTE_HELD) == 0)
+			return (0);
+		else if (atomic_compare_exchange_weak_explicit(ptep, &pte,
+			     pte & ~PTE_HELD, memory_order_relaxed,
+			     memory_order_relaxed))
+			break;
+	}
+	(void)atomic_fetch_sub_explicit(
+	    &mp->mp_pager->pg_held, 1, memory_order_relaxed);
+	return (1);
+}
+
+int
+vmpager_advise(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
+    enum vmpager_advice advice, uint64_t *affected)
+{
+	static uint64_t (*const advise[])(
+	    struct vmpager_map *mp, uint64_t page, int *errorp) = {
+		[VMPAGER_PREFETCH] = advise_prefetch,
+		[VMPAGER_DONTNEED] = advise_dontneed,
+		[VMPAGER_PIN] = advise_pin,
+		[VMPAGER_UNPIN] = advise_unpin,
+	};
+	uint64_t first = 0, count = 0, done = 0;
+	int error = 0;
+
+	if ((unsigned int)advice >= sizeof(advise) / sizeof(advise[0]))
+		return (EINVAL);
+	if (len != 0)
+		error = access_pages(mp, addr, len, &first, &count);
+	for (uint64_t i = 0; i < count && error == 0; i++)
+		done += advise[advice](mp, first + i, &error);
+	if (advice == VMPAGER_PREFETCH && error == ENOMEM)
+		error = 0;
+	if (affected != NULL)
+		*affected = done;
+	return (error);
 }

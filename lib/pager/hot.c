@@ -33,6 +33,7 @@
 #include "util/clock.h"
 #include "util/crc32c.h"
 #include "util/futex.h"
+#include "util/hist.h"
 
 #pragma GCC poison malloc calloc realloc reallocarray free aligned_alloc
 #pragma GCC poison posix_memalign strdup mmap munmap mremap brk sbrk
@@ -41,6 +42,7 @@
 #pragma GCC poison vmem_alloc_until vmem_xalloc_addr vmem_submit vmem_xfree_part
 
 #include "pager/count.c"
+#include "pager/latency.c"
 #include "pager/pte.c"
 #include "pager/frame.c"
 #include "pager/swap.c"

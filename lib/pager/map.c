@@ -95,8 +95,10 @@ page_release(struct vmpager_map *mp, uint64_t pte)
 	uint32_t slot = atomic_load_explicit(
 	    &pg->pg_pool.fp_frames[frame].fr_slot, memory_order_relaxed);
 
-	if (pg->pg_replace->rp_remove != NULL)
-		pg->pg_replace->rp_remove(pg, frame);
+	replace_removed(pg, frame);
+	if ((pte & PTE_HELD) != 0)
+		(void)atomic_fetch_sub_explicit(
+		    &pg->pg_held, 1, memory_order_relaxed);
 	if (slot != NO_SLOT)
 		swap_free(&pg->pg_swap, slot);
 	frame_put(&pg->pg_pool, frame);

@@ -185,6 +185,14 @@ stat_counts(const struct counts *c, struct vmpager_stat *ps)
 	ps->ps_faults_major = ps->ps_swapins = c->c_count[COUNT_SWAPIN];
 	ps->ps_writebacks = c->c_count[COUNT_EVICT_DIRTY];
 	ps->ps_evictions = ps->ps_writebacks + c->c_count[COUNT_EVICT_CLEAN];
+	ps->ps_accesses = c->c_count[COUNT_ACCESS];
+	ps->ps_traps = c->c_count[COUNT_TRAP];
+	ps->ps_upgrades = c->c_count[COUNT_UPGRADE];
+	ps->ps_refaults = c->c_count[COUNT_REFAULT];
+	ps->ps_prefetched = c->c_count[COUNT_AHEAD];
+	ps->ps_prefetch_hits = c->c_count[COUNT_AHEAD_HIT];
+	ps->ps_prefetch_waste = c->c_count[COUNT_AHEAD_WASTE];
+	ps->ps_waits = c->c_count[COUNT_WAIT];
 	ps->ps_resident_pages = count_resident(c);
 	ps->ps_dirty_pages = count_dirty(c);
 }
@@ -216,6 +224,8 @@ vmpager_stat(struct vmpager *pg, struct vmpager_stat *ps)
 	    (uint64_t)(sw->sw_slots -
 		atomic_load_explicit(&sw->sw_free, memory_order_relaxed))
 	    << PAGE_SHIFT;
+	ps->ps_pinned_pages =
+	    atomic_load_explicit(&pg->pg_held, memory_order_relaxed);
 	ps->ps_no_frames =
 	    atomic_load_explicit(&pg->pg_no_frames, memory_order_relaxed);
 	ps->ps_registered_pages =
@@ -241,6 +251,19 @@ vmpager_map_stat(struct vmpager_map *mp, struct vmpager_stat *ps)
 
 /* ---- pagers ---------------------------------------------------------------*/
 
+#define LATENCY_BYTES (VMPAGER_FAULTS * sizeof(struct latency))
+
+static int
+latency_init(struct vmpager *pg)
+{
+	pg->pg_latency = pager_mmap(LATENCY_BYTES, 0);
+	if (pg->pg_latency == NULL)
+		return (ENOMEM);
+	for (unsigned int kind = 0; kind < VMPAGER_FAULTS; kind++)
+		hist_init(&pg->pg_latency[kind].lt_hist);
+	return (pager_populate((char *)pg->pg_latency, LATENCY_BYTES));
+}
+
 int
 vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 {
@@ -259,12 +282,15 @@ vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 		return (ENOMEM);
 	pg->pg_mode = mode;
 	pg->pg_fd = pg->pg_stop_fd = -1;
-	atomic_init(&pg->pg_replace, &replace_clock);
 	lock_init(&pg->pg_lock, "pager", LOCK_PAGER);
 	error = swap_init(
 	    &pg->pg_swap, config->pc_swap, config->pc_swap_bytes);
 	if (error == 0)
 		error = mode->md_init(pg, config->pc_frames_bytes);
+	if (error == 0)
+		error = replace_init(pg);
+	if (error == 0)
+		error = latency_init(pg);
 	if (error == 0 && mode->md_signal != 0)
 		error = trap_install(mode->md_signal);
 	if (error != 0) {
@@ -287,6 +313,8 @@ vmpager_destroy(struct vmpager *pg)
 	for (uint32_t i = 1; i <= pg->pg_maps_high; i++)
 		vmpager_map_destroy(pg->pg_maps[i]);
 	pg->pg_mode->md_fini(pg);
+	replace_fini(pg);
+	pager_munmap(pg->pg_latency, LATENCY_BYTES);
 	frame_pool_fini(&pg->pg_pool);
 	swap_fini(&pg->pg_swap);
 	lock_fini(&pg->pg_lock);

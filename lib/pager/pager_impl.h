@@ -16,6 +16,7 @@
 #include <vmpager.h>
 
 #include "util/assert.h"
+#include "util/hist.h"
 #include "util/lock.h"
 
 #define PAGE_SHIFT 12
@@ -30,10 +31,10 @@ static_assert(VMPAGER_PAGE == 1u << PAGE_SHIFT, "page size and shift");
 
 /* ---- page table entries (theory: pager.c §2) ------------------------------
  *
- *  63              32 31       18  17   16        7   6     5     4    3   2   0
- * +------------------+-----------+-----+----------+-----+-----+-----+---+-------+
- * |  frame or slot   |generation |ahead|   pins   |first|wait |dirty|ref| state |
- * +------------------+-----------+-----+----------+-----+-----+-----+---+-------+
+ *  63            32 31       18  17    16   15     7   6    5     4    3   2   0
+ * +----------------+-----------+-----+----+--------+-----+----+-----+---+-------+
+ * | frame or slot  |generation |ahead|held|  pins  |first|wait|dirty|ref| state |
+ * +----------------+-----------+-----+----+--------+-----+----+-----+---+-------+
  *
  * The number is a frame where the page is resident (or was, when eviction or
  * unregistration claimed it), a slot or NO_SLOT in the other states.  The
@@ -60,7 +61,8 @@ enum pte_state {
 #define PTE_WAIT ((uint64_t)1 << 5)	/* someone sleeps on it */
 #define PTE_FIRST ((uint64_t)1 << 6)	/* first page of a registered range */
 #define PTE_PIN ((uint64_t)1 << 7)	/* one pin */
-#define PTE_PINS ((uint64_t)0x3ff << 7)
+#define PTE_PINS ((uint64_t)0x1ff << 7)
+#define PTE_HELD ((uint64_t)1 << 16)	/* resident by advice: isn't evicted */
 #define PTE_AHEAD ((uint64_t)1 << 17)	/* brought in, and not accessed yet */
 #define PTE_GEN_SHIFT 18
 #define PTE_GEN ((uint64_t)0x3fff << PTE_GEN_SHIFT)
@@ -276,7 +278,7 @@ struct evict {
 	unsigned int ev_count;	/* claimed */
 	unsigned int ev_freed;	/* frames given to the free list */
 	uint32_t ev_slot;	/* offered by the caller; NO_SLOT once used */
-	int ev_error;		/* of writing: 0 or EIO */
+	int ev_error;		/* of writing: 0, ENOSPC or EIO */
 };
 
 /* Unchanged: no frame was taken or given back, and no slot given back. */
@@ -300,11 +302,36 @@ enum evict_verdict {
  */
 struct replace {
 	const char *rp_name;
+	void (*rp_start)(struct vmpager *pg);	/* pg_lock held; or NULL */
 	void (*rp_select)(struct vmpager *pg, struct evict *ev);
-	void (*rp_insert)(struct vmpager *pg, uint32_t frame);
+	void (*rp_insert)(struct vmpager *pg, uint32_t frame, bool refault);
 	void (*rp_remove)(struct vmpager *pg, uint32_t frame);
 };
-extern const struct replace replace_clock;
+
+/* What the policies keep of frames: replace.c. */
+enum queue_kind { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
+#define QUEUES 3
+
+struct queue {
+	uint32_t qu_first, qu_last;	/* frames, or NO_FRAME */
+	uint32_t qu_count;
+};
+
+struct queue_link {
+	uint32_t ql_next, ql_prev;
+	enum queue_kind ql_queue;
+	unsigned int ql_worth;	/* accesses to its credit */
+};
+
+struct replace_state {
+	_Atomic uint64_t *rs_ghost;	/* [a] hash << 32 | its eviction */
+	unsigned int rs_ghost_shift;	/* [I] of a hash, to its place */
+	_Atomic uint32_t rs_evictions;	/* [a] the clock of ages */
+	_Atomic uint32_t *rs_stamp;	/* [a] 2-random, by frame */
+	uint64_t rs_random;		/* [L] */
+	struct queue rs_queue[QUEUES];	/* [L] S3-FIFO */
+	struct queue_link *rs_links;	/* [L] by frame */
+};
 
 /* ---- modes ----------------------------------------------------------------
  *
@@ -375,6 +402,11 @@ struct bounce {
 	_Atomic uint32_t bn_taken;	/* [a] a bit each */
 };
 
+struct latency {
+	struct hist lt_hist;		/* by who has set lt_taken */
+	atomic_bool lt_taken;
+};
+
 /* ---- the pager ------------------------------------------------------------*/
 
 struct vmpager {
@@ -396,12 +428,15 @@ struct vmpager {
 	_Atomic uint64_t pg_begun; /* [a] (un)registrations begun, ... */
 	_Atomic uint64_t pg_done; /* [a] ... and ended: see check.c */
 	_Atomic uint64_t pg_no_frames; /* [a] accesses refused */
+	_Atomic uint64_t pg_held; /* [a] pages with PTE_HELD */
 	struct lock pg_lock;	/* rank LOCK_PAGER; guards replacement and the
 				 * table of maps */
+	struct replace_state pg_policy;
 	struct stillness pg_hopeless; /* [L] when evict_hopeless() was so */
 	uint32_t pg_hand;	/* [L] the clock's */
-	uint64_t pg_scanned;	/* [L] frames the hand passed */
+	uint64_t pg_scanned;	/* [L] frames that policies looked at */
 	uint64_t pg_reactivated; /* [L] of them spared */
+	struct latency *pg_latency; /* [I] VMPAGER_FAULTS of them */
 	struct counts pg_retired; /* [L] of the maps destroyed */
 	uint32_t pg_maps_high;	/* [L] the highest number ever given */
 	struct vmpager_map *pg_maps[MAPS_MAX + 1]; /* [L] by number, from 1; an
@@ -501,7 +536,7 @@ swap_words(uint32_t slots)
 {
 	return (((size_t)slots + SWAP_WORD_BITS - 1) / SWAP_WORD_BITS);
 }
-/* Write a page to its slot, stamped as the owner's; 0 or EIO.  `ahead` is the
+/* Write a page to its slot, stamped as the owner's; 0, ENOSPC or EIO.  `ahead` is the
  * page that the next call will write, or NULL. */
 int swap_write(struct swap *sw, uint32_t slot, uint64_t owner,
     const char *bytes, const char *ahead);
@@ -515,13 +550,46 @@ uint32_t swap_gen(const struct swap *sw, uint32_t slot);
 /* evict.c */
 enum evict_verdict evict_claim(struct vmpager *pg, uint32_t frame,
     struct evict *ev) REQUIRES(pg->pg_lock);
+/* The same, but it isn't claimed: EVICT_TAKEN is one that could be. */
+enum evict_verdict evict_look(struct vmpager *pg, uint32_t frame)
+    REQUIRES(pg->pg_lock);
 /* Once in a number of steps: let others have the lock for a moment. */
 void evict_yield(struct vmpager *pg, uint64_t steps) REQUIRES(pg->pg_lock);
 /* Evict up to ev_want pages; fills in the rest of *ev. */
 void evict_frames(struct vmpager *pg, struct evict *ev);
+/* Evict this page, which was in that frame; 1, or 0 if it is in use or can't be
+ * written (*errorp is the errno of that, or 0). */
+uint64_t evict_page(struct vmpager_map *mp, uint64_t page, uint32_t frame,
+    int *errorp);
 /* Is every frame's page dirty, with no slot to go to?  False also if it can't
  * be told because something moves: then it is worth waiting for. */
 bool evict_hopeless(struct vmpager *pg);
+
+/* replace.c */
+int replace_init(struct vmpager *pg);
+void replace_fini(struct vmpager *pg);
+/* A frame has got, or lost, a page. */
+static inline void
+replace_inserted(struct vmpager *pg, uint32_t frame, bool refault)
+{
+	const struct replace *rp = atomic_load(&pg->pg_replace);
+
+	if (rp->rp_insert != NULL)
+		rp->rp_insert(pg, frame, refault);
+}
+
+static inline void
+replace_removed(struct vmpager *pg, uint32_t frame)
+{
+	const struct replace *rp = atomic_load(&pg->pg_replace);
+
+	if (rp->rp_remove != NULL)
+		rp->rp_remove(pg, frame);
+}
+
+void ghost_add(struct vmpager *pg, uint64_t owner);
+/* Has the page been evicted of late? */
+bool ghost_has(struct vmpager *pg, uint64_t owner);
 
 /* fault.c */
 /* Has no other thread faulted of late?  Then unmapping a page costs no

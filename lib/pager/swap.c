@@ -103,6 +103,22 @@ slot_offset(uint32_t slot)
 	return ((off_t)slot << PAGE_SHIFT);
 }
 
+/* Why a write didn't: full, in one way or another, or broken. */
+static int
+write_errno(ssize_t done)
+{
+	if (done == 0)
+		return (ENOSPC);
+	switch (errno) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return (ENOSPC);
+	default:
+		return (EIO);
+	}
+}
+
 /*
  * One call for each page, though a batch has neighbours: written at once they
  * would be kept in one large folio by the page cache (ext4 of Linux 6.16 on),
@@ -128,7 +144,7 @@ swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
-			return (EIO);
+			return (write_errno(done));
 		have += (size_t)done;
 	}
 	return (0);

@@ -159,10 +159,15 @@ static const struct proto_param params_free[] = {
 };
 
 static const struct proto_param params_advise[] = {
-	P_ARENA, P_ADDR_IN,
+	[ARG_ADVISE_ARENA] = P_ARENA,
+	[ARG_ADVISE_ADDR] = P_ADDR_IN,
+	[ARG_ADVISE_LEN] =
 	{ "len", PT_SIZE, PP_REQUIRED, NULL, NULL, 0, 0, "bytes" },
+	/* In the order of enum vmpager_advice. */
+	[ARG_ADVISE_ADVICE] =
 	{ "advice", PT_ENUM, PP_REQUIRED, NULL,
-	    "prefetch dontneed pin unpin", 0, 0, "what to expect" },
+	    "prefetch dontneed pin unpin", 0, 0,
+	    "bring in; evict; keep resident; no longer" },
 	END
 };
 
@@ -311,7 +316,7 @@ const struct proto_method proto_methods[] = {
 	    "addr (or addrs) and size", params_alloc },
 	{ "free", PM_DRAINS | PM_SLICED, "give ranges back, whole or in part",
 	    "freed, bytes", params_free },
-	{ "advise", PM_LATER, "say what is expected of a range",
+	{ "advise", PM_SLICED, "say what is expected of a range",
 	    "pages", params_advise },
 	{ "touch", PM_SLICED, "run the fault path over a range",
 	    "pages, faults, minor, major", params_touch },

@@ -376,7 +376,6 @@ def parameters(d):
     c.error("cancel whose", -32602, "invalid_params", "client", "cancel",
             id=1, client=1 << 40)
     for method, params in [
-            ("advise", {"addr": 0, "len": 1, "advice": "pin"}),
             ("map", {"arena": "heap"}), ("subscribe", {}),
             ("unsubscribe", {}),
             ("record.start", {})]:

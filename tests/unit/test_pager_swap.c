@@ -240,8 +240,8 @@ test_failed_writeback_loses_nothing(void **state)
 	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
-	assert_int_equal(vmpager_write(fx.fx_map, at(8), "x", 1), EIO);
-	assert_int_equal(vmpager_read(fx.fx_map, at(0), bytes, 1), EIO);
+	assert_int_equal(vmpager_write(fx.fx_map, at(8), "x", 1), ENOSPC);
+	assert_int_equal(vmpager_read(fx.fx_map, at(0), bytes, 1), ENOSPC);
 	expect(&fx, 6);
 	expect(&fx, 7);
 	fixture_check(&fx);
