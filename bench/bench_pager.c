@@ -19,6 +19,8 @@
  *	register/64K	register 16 pages		 | 16 stores
  *	*-2		two threads at once: how much more than one gets done,
  *			beside the same of the bare loop
+ *	modes		the four modes beside each other (pager_modes.c):
+ *			bench_pager --only modes
  *
  * Evictions go through all pages in one random order, again and again, twice as
  * many as there are frames: each is a fault, and neighbours don't help.  Pages
@@ -401,7 +403,7 @@ static const struct bench_contender *const two[] = { &vmpager_two, NULL };
 
 static const struct pager_case zero = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_zero, .pc_kind = BARE_ZERO, .pc_bare = bare_zero,
-	.pc_pages = 64, .pc_quick_pages = 64, .pc_chunks = 4000,
+	.pc_pages = 1024, .pc_quick_pages = 64, .pc_chunks = 250,
 	.pc_stride = 1 };
 static const struct pager_case hit = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_hit, .pc_kind = BARE_HIT, .pc_bare = bare_hit,
@@ -454,6 +456,9 @@ static const struct bench_case cases[] = {
 	    one, segv, { "ratio", 1.2 }),
 	CASE("register/64K", "register 16 pages, beside 16 stores",
 	    one, reg, { "ours", 200 }),
+	{ .bc_name = "modes", .bc_nofloors = true,
+		.bc_text = "the modes beside each other, ns a page",
+		.bc_contenders = modes_contenders },
 	CASE("uffd/fault-2", "two threads against one, beside the bare loop",
 	    two, uffd, { "bare/ours", 1 / 0.95 }),
 	CASE("sigsegv/fault-2", "two threads against one, beside the bare loop",

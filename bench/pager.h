@@ -33,6 +33,9 @@ struct pager_case {
 	uint32_t pc_needs;	/* VMPAGER_HAS_* */
 };
 
+/* pager_modes.c: the modes beside each other. */
+extern const struct bench_contender *const modes_contenders[];
+
 /* pager_bare.c: the same work with nothing around it. */
 struct bare *bare_make(
     enum bare_kind kind, uint64_t pages, uint64_t frames);

@@ -305,6 +305,7 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
 	struct fit ft;
 	int error;
 
+	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xalloc");
 	if ((align | phase | nocross | minaddr) == 0 && ~maxaddr == 0 &&
 	    size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
@@ -350,6 +351,7 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
 {
 	int error;
 
+	NOFAULT_ASSERT();
 	/* One of VM_SLEEP and VM_NOSLEEP, and no strategy. */
 	if (flags - VM_SLEEP <= VM_NOSLEEP - VM_SLEEP &&
 	    qcache_get(vm, size, addrp))
@@ -392,6 +394,7 @@ vmem_xalloc_addr(vmem_t *vm, vmem_addr_t addr, vmem_size_t size,
 	vmem_size_t rounded = round_size(vm, size);
 	int error;
 
+	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xalloc_addr");
 	if ((flags & VM_SLEEP) != 0)
 		vmem_panic("vmem_xalloc_addr(\"%s\"): expected VM_NOSLEEP",

@@ -274,6 +274,7 @@ vmem_xcreate(const char *name, vmem_addr_t base, vmem_size_t size,
     vmem_size_t quantum, vmem_ximport_t *import, vmem_release_t *release,
     void *source, vmem_size_t qcache_max, vm_flag_t flags)
 {
+	NOFAULT_ASSERT();
 	return (arena_create(name, base, size, quantum, NULL, import, release,
 	    source, qcache_max, flags));
 }

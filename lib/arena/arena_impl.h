@@ -15,6 +15,7 @@
 
 #include "util/assert.h"
 #include "util/lock.h"
+#include "util/nofault.h"
 
 /* ---- units of memory (unit.c) ------------------------------------------ */
 

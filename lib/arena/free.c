@@ -132,6 +132,7 @@ arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
+	NOFAULT_ASSERT();
 	if (!qcache_put(vm, addr, size))
 		arena_put(vm, addr, round_size(vm, size), "vmem_free");
 }
@@ -139,6 +140,7 @@ vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 void
 vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
+	NOFAULT_ASSERT();
 	size = round_size(vm, size);
 	qcache_foreign(vm, addr, size, "vmem_xfree");
 	arena_put(vm, addr, size, "vmem_xfree");
@@ -174,6 +176,7 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	struct place p;
 	int error;
 
+	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xfree_part");
 	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
 	    last < addr)
@@ -203,6 +206,7 @@ vmem_xfreeall(vmem_t *vm)
 	vmem_addr_t cursor = VMEM_ADDR_MIN;
 	bool more = true;
 
+	NOFAULT_ASSERT();
 	(void)qcache_reap(vm);
 	qcache_forget(vm);
 	while (more) {

@@ -61,6 +61,7 @@ vmem_add(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 {
 	int error;
 
+	NOFAULT_ASSERT();
 	(void)flags; /* tags are had without waiting, or not at all */
 	if (size == 0 || ((addr | size) & (vm->vm_quantum - 1)) != 0 ||
 	    addr + (size - 1) < addr)

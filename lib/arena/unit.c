@@ -340,6 +340,7 @@ table_mmap(void)
 	size_t bytes = (size_t)BLOCKS_MAX * BLOCK_BYTES;
 	void *table = MAP_FAILED;
 
+	NOFAULT_ASSERT();
 	for (; bytes >= 16 * BLOCK_BYTES; bytes /= 2) {
 		table = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -568,6 +568,7 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 	struct fit ft;
 	int error;
 
+	NOFAULT_ASSERT();
 	vr->vr_state = VR_IDLE;
 	if (vr->vr_count == 0)
 		return (EINVAL);

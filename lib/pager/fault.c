@@ -578,9 +578,11 @@ fault_slow(struct fault *ft)
 	uint64_t begin = latency_begin(pg);
 	int error;
 
+	nofault_enter();
 	if (pg->pg_mode->md_mmu)
 		fault_note(pg);
 	error = fault_serve(ft);
+	nofault_leave();
 	if (error == 0)
 		latency_end(pg, kinds[ft->ft_kind], begin);
 	return (error);

@@ -99,6 +99,7 @@ pager_mmap(size_t len, int flags)
 	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
+	NOFAULT_ASSERT();
 	if (mem == MAP_FAILED)
 		return (NULL);
 	(void)madvise(mem, len, MADV_DONTFORK);
@@ -108,6 +109,7 @@ pager_mmap(size_t len, int flags)
 void
 pager_munmap(void *mem, size_t len)
 {
+	NOFAULT_ASSERT();
 	if (mem != NULL)
 		(void)munmap(mem, len);
 }
@@ -140,6 +142,7 @@ pager_populate(char *mem, size_t len)
 {
 	int error = populate(mem, len);
 
+	NOFAULT_ASSERT();
 	if (error == EINVAL && !populate_works()) {
 		for (size_t at = 0; at < len; at += VMPAGER_PAGE)
 			((volatile char *)mem)[at] = 0;

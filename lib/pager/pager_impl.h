@@ -18,6 +18,7 @@
 #include "util/assert.h"
 #include "util/hist.h"
 #include "util/lock.h"
+#include "util/nofault.h"
 
 #define PAGE_SHIFT 12
 #define CACHE_LINE 64

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "util/assert.h"
+#include "util/nofault.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,6 +14,10 @@
 #include <unistd.h>
 
 #include <vmem.h>
+
+#ifdef VMEM_DEBUG
+__thread __attribute__((tls_model("initial-exec"))) unsigned int nofault_depth;
+#endif
 
 static _Atomic(void (*)(const char *)) panic_fn;
 

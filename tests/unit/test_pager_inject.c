@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "util/nofault.h"
 #include "util/pattern.h"
 #include "util/rng.h"
 
@@ -260,6 +261,50 @@ test_faults_never_allocate(void **state)
 	fixture_close(&fx);
 }
 
+#ifdef VMEM_DEBUG
+static jmp_buf panicked;
+
+static void
+catch_panic(const char *message)
+{
+	if (strstr(message, "during a page fault") == NULL)
+		abort();
+	longjmp(panicked, 1);
+}
+#endif
+
+/* And if something on the way to them were to, it would be found out at the
+ * arenas' door, in debug builds. */
+static void
+test_doors_are_shut_during_faults(void **state)
+{
+	(void)state;
+#ifdef VMEM_DEBUG
+	vmem_addr_t addr;
+	vmem_t *vm = vmem_create("door", PAGE, 64 * PAGE, PAGE, NULL, NULL,
+	    NULL, 4 * PAGE, VM_SLEEP);
+
+	assert_non_null(vm);
+	assert_int_equal(vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr), 0);
+	vmem_set_panic(catch_panic);
+	nofault_enter();
+	if (setjmp(panicked) == 0) {
+		(void)vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr);
+		fail_msg("vmem_alloc() during a fault");
+	}
+	if (setjmp(panicked) == 0) {
+		vmem_free(vm, addr, PAGE);
+		fail_msg("vmem_free() during a fault");
+	}
+	nofault_leave();
+	vmem_set_panic(NULL);
+	vmem_free(vm, addr, PAGE);
+	vmem_destroy(vm);
+#else
+	skip();
+#endif
+}
+
 /* ---- what the swap does wrong ---------------------------------------------*/
 
 struct outcome {
@@ -381,6 +426,7 @@ group(const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults_never_allocate),
+		cmocka_unit_test(test_doors_are_shut_during_faults),
 		cmocka_unit_test(test_flipped_bits),
 		cmocka_unit_test(test_short_reads),
 		cmocka_unit_test(test_failed_reads),
