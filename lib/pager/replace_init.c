@@ -56,6 +56,8 @@ replace_fini(struct vmpager *pg)
 	struct replace_state *rs = &pg->pg_policy;
 	size_t total = frame_total(&pg->pg_pool);
 
+	if (rs->rs_ghost_shift == 0)
+		return;		/* it never came so far */
 	pager_munmap((void *)(uintptr_t)rs->rs_ghost, ghost_bytes(rs));
 	pager_munmap(rs->rs_links, total * sizeof(rs->rs_links[0]));
 	pager_munmap((void *)(uintptr_t)rs->rs_stamp,
