@@ -370,7 +370,7 @@ setup(const struct bench_run *run)
 	st->st_pages = run->br_quick ? pc->pc_quick_pages : pc->pc_pages;
 	st->st_chunks = run->br_quick ? 2 : pc->pc_chunks;
 	/* Evicting: half fit.  Otherwise all, well above the free target. */
-	frames = pc->pc_evict ? st->st_pages / 2 : st->st_pages + 1024;
+	frames = pc->pc_evict ? st->st_pages / 2 : st->st_pages + 8192;
 	span = st->st_pages * pc->pc_stride;
 	make_pager(st, frames, pc->pc_evict ? 2 * st->st_pages :
 	    pc->pc_swap ? 4096 : 0, span);

@@ -25,6 +25,7 @@
 struct fingerprint {
 	uint64_t fi_begun, fi_done;	/* registrations */
 	uint64_t fi_head;		/* of the free frames, with its tag */
+	uint64_t fi_changes;		/* of magazines */
 	uint64_t fi_free_slots;
 	uint64_t fi_registered;		/* pages */
 	uint64_t fi_entries;
@@ -46,6 +47,7 @@ fingerprint_take(struct vmpager *pg, struct fingerprint *fi)
 	memset(fi, 0, sizeof(*fi));
 	fi->fi_begun = atomic_load(&pg->pg_begun);
 	fi->fi_done = atomic_load(&pg->pg_done);
+	(void)frame_cached(&pg->pg_pool, &fi->fi_changes);
 	fi->fi_head = atomic_load(&pg->pg_pool.fp_head);
 	fi->fi_free_slots = atomic_load(&pg->pg_swap.sw_free);
 	fi->fi_registered = atomic_load(&pg->pg_commit) / COMMIT_PAGE;
@@ -169,7 +171,7 @@ check_sums(struct vmpager *pg, const struct fingerprint *fi, struct tally *ta)
 		else
 			owned++;
 	}
-	if (atomic_load(&fp->fp_free) != unowned)
+	if (atomic_load(&fp->fp_free) + frame_cached(fp, NULL) != unowned)
 		ta->ta_busy = true;
 	if (ta->ta_busy)
 		return (NULL);

@@ -339,6 +339,7 @@ evict_victims(struct vmpager *pg, struct evict *ev)
 static void
 stillness_take(struct vmpager *pg, struct stillness *sl)
 {
+	(void)frame_cached(&pg->pg_pool, &sl->sl_changes);
 	sl->sl_head = atomic_load(&pg->pg_pool.fp_head);
 	sl->sl_frees = atomic_load(&pg->pg_swap.sw_frees);
 }
@@ -350,6 +351,7 @@ hopeless_still(struct vmpager *pg) REQUIRES(pg->pg_lock)
 
 	stillness_take(pg, &now);
 	return (swap_full(pg) && now.sl_head == pg->pg_hopeless.sl_head &&
+	    now.sl_changes == pg->pg_hopeless.sl_changes &&
 	    now.sl_frees == pg->pg_hopeless.sl_frees);
 }
 
@@ -416,18 +418,20 @@ bool
 evict_hopeless(struct vmpager *pg)
 {
 	const struct frame_pool *fp = &pg->pg_pool;
-	struct stillness before;
+	struct stillness before, after;
 	bool hopeless;
 
 	stillness_take(pg, &before);
-	if (!swap_full(pg))
+	if (!swap_full(pg) || frame_cached(fp, NULL) != 0)
 		return (false);
 	lock_acquire(&pg->pg_lock);
 	hopeless = hopeless_still(pg);
-	if (!hopeless && stuck_frames(pg) >= fp->fp_bound &&
-	    before.sl_head == atomic_load(&fp->fp_head)) {
-		pg->pg_hopeless = before;
-		hopeless = true;
+	if (!hopeless && stuck_frames(pg) >= fp->fp_bound) {
+		stillness_take(pg, &after);
+		hopeless = before.sl_head == after.sl_head &&
+		    before.sl_changes == after.sl_changes;
+		if (hopeless)
+			pg->pg_hopeless = before;
 	}
 	lock_release(&pg->pg_lock);
 	return (hopeless);

@@ -123,6 +123,11 @@ fault_evict(struct vmpager *pg, uint32_t *framep)
 	ev.ev_want = count < fp->fp_target ? fp->fp_target - count : 1;
 	if (ev.ev_want > EVICT_BATCH)
 		ev.ev_want = EVICT_BATCH;
+	if (frame_drain(fp)) {
+		*framep = frame_get(fp, fp->fp_reserve);
+		if (*framep != NO_FRAME)
+			return (0);
+	}
 	evict_frames(pg, &ev);
 	*framep = frame_get(fp, fp->fp_reserve);
 	if (*framep != NO_FRAME)
@@ -143,7 +148,7 @@ fault_frame(struct vmpager *pg, uint32_t *framep)
 	if (atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) !=
 	    0)
 		keep += fp->fp_min;
-	*framep = frame_get(fp, keep);
+	*framep = frame_take(fp, keep);
 	return (*framep != NO_FRAME ? 0 : fault_evict(pg, framep));
 }
 
@@ -706,6 +711,32 @@ touch_traps(const struct vmpager_map *mp)
 	    atomic_load_explicit(&pg->pg_servers, memory_order_relaxed) != 0));
 }
 
+/*
+ * Look over the pages of a touch before any is touched.  EFAULT: not all are
+ * registered.  EALREADY: all are resident and bear the marks that the touch
+ * would leave, so that there is nothing to do; which is what touching again
+ * mostly is, and costs one load a page.
+ */
+static int
+touch_look(struct vmpager_map *mp, uint64_t first, uint64_t count, bool write)
+{
+	uint64_t mask = PTE_STATE | PTE_REF | PTE_AHEAD, want, other = 0, pte;
+
+	want = PTE_RESIDENT | PTE_REF;
+	if (write) {
+		mask |= PTE_DIRTY;
+		want |= PTE_DIRTY;
+	}
+	for (uint64_t page = first; page < first + count; page++) {
+		pte = atomic_load_explicit(
+		    &mp->mp_ptes[page], memory_order_relaxed);
+		other |= (pte & mask) ^ want;
+		if (pte_state(pte) == PTE_UNREGISTERED)
+			return (EFAULT);
+	}
+	return (other == 0 ? EALREADY : 0);
+}
+
 int
 vmpager_touch(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
     bool write, struct vmpager_touched *out)
@@ -715,9 +746,14 @@ vmpager_touch(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
 	int error = 0;
 
 	if (len != 0)
-		error = access_pages(mp, addr, len, &first, &pt.pt_pages);
-	if (error == 0) {
+		error = map_pages(mp, addr, len, &first, &pt.pt_pages);
+	if (error == 0)
+		error = touch_look(mp, first, pt.pt_pages, write);
+	if (error == 0 || error == EALREADY)
 		count_many(mp, COUNT_ACCESS, pt.pt_pages);
+	if (error == EALREADY)
+		error = 0;
+	else if (error == 0) {
 		error = touch_traps(mp) ?
 		    touch_mmu(mp, first, write, &pt) :
 		    touch_software(mp, first, write, &pt);

@@ -10,10 +10,18 @@
  * its unit always finds a frame.  The stack's head carries a tag that grows
  * with every change: a pop that read the head's successor, and slept while
  * the head was popped and pushed again, must not succeed.
+ *
+ * In front of the stack each CPU has a magazine, in pools that are large enough
+ * to spare what lies in there.  Magazines are filled while there is plenty on
+ * the stack, by halves; once there isn't, what is freed goes to the stack, and
+ * who finds that empty has all magazines emptied first.  So they change who gets
+ * a frame, but not whether there is one.
  */
 #include "config.h"
 
 #include "pager/pager_impl.h"
+
+#include <sched.h>
 
 #include "util/clock.h"
 #include "util/futex.h"
@@ -78,14 +86,13 @@ frame_get(struct frame_pool *fp, uint32_t keep)
 	return (frame);
 }
 
-void
-frame_put(struct frame_pool *fp, uint32_t frame)
+/* On the stack. */
+static void
+frame_push(struct frame_pool *fp, uint32_t frame)
 {
 	struct frame *fr = &fp->fp_frames[frame];
 	uint64_t head;
 
-	atomic_store_explicit(&fr->fr_slot, NO_SLOT, memory_order_relaxed);
-	atomic_store_explicit(&fr->fr_owner, OWNER_FREE, memory_order_relaxed);
 	head = atomic_load_explicit(&fp->fp_head, memory_order_relaxed);
 	do {
 		atomic_store_explicit(
@@ -101,6 +108,130 @@ frame_put(struct frame_pool *fp, uint32_t frame)
 		(void)atomic_fetch_add(&fp->fp_event, 1);
 		futex_wake(&fp->fp_event, 1);
 	}
+}
+
+/* ---- magazines ------------------------------------------------------------*/
+
+static struct magazine *
+magazine_take(struct frame_pool *fp)
+{
+	struct magazine *mg;
+
+	if (fp->fp_magazines == 0)
+		return (NULL);
+	mg = &fp->fp_magazine[(unsigned int)sched_getcpu() % fp->fp_magazines];
+	/* Acquire: what the last one did, from magazine_release(). */
+	return (atomic_exchange_explicit(
+		    &mg->mg_taken, true, memory_order_acquire) ? NULL : mg);
+}
+
+static void
+magazine_release(struct magazine *mg, uint32_t count)
+{
+	atomic_store_explicit(&mg->mg_count, count, memory_order_relaxed);
+	atomic_store_explicit(&mg->mg_changes,
+	    atomic_load_explicit(&mg->mg_changes, memory_order_relaxed) + 1,
+	    memory_order_relaxed);
+	atomic_store_explicit(&mg->mg_taken, false, memory_order_release);
+}
+
+/* Is there enough on the stack for magazines to be filled, whatever is to be
+ * kept there? */
+static bool
+frame_plenty(const struct frame_pool *fp)
+{
+	return (atomic_load_explicit(&fp->fp_free, memory_order_relaxed) >
+	    fp->fp_reserve + 2 * fp->fp_target + MAGAZINE_FRAMES);
+}
+
+uint32_t
+frame_take(struct frame_pool *fp, uint32_t keep)
+{
+	struct magazine *mg = magazine_take(fp);
+	uint32_t count, frame;
+
+	if (mg == NULL)
+		return (frame_get(fp, keep));
+	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
+	if (count == 0 && frame_plenty(fp))
+		while (count < MAGAZINE_FRAMES / 2) {
+			frame = frame_get(fp, keep);
+			if (frame == NO_FRAME)
+				break;
+			atomic_store_explicit(&fp->fp_frames[frame].fr_owner,
+			    OWNER_FREE, memory_order_relaxed);
+			mg->mg_frame[count++] = frame;
+		}
+	frame = count != 0 ? mg->mg_frame[--count] : NO_FRAME;
+	if (frame != NO_FRAME)
+		atomic_store_explicit(&fp->fp_frames[frame].fr_owner,
+		    OWNER_HAND, memory_order_relaxed);
+	magazine_release(mg, count);
+	return (frame != NO_FRAME ? frame : frame_get(fp, keep));
+}
+
+void
+frame_put(struct frame_pool *fp, uint32_t frame)
+{
+	struct frame *fr = &fp->fp_frames[frame];
+	struct magazine *mg = NULL;
+	uint32_t count;
+
+	atomic_store_explicit(&fr->fr_slot, NO_SLOT, memory_order_relaxed);
+	atomic_store_explicit(&fr->fr_owner, OWNER_FREE, memory_order_relaxed);
+	if (frame_plenty(fp) &&
+	    atomic_load_explicit(&fp->fp_sleepers, memory_order_relaxed) == 0)
+		mg = magazine_take(fp);
+	if (mg == NULL) {
+		frame_push(fp, frame);
+		return;
+	}
+	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
+	if (count == MAGAZINE_FRAMES)
+		while (count > MAGAZINE_FRAMES / 2)
+			frame_push(fp, mg->mg_frame[--count]);
+	mg->mg_frame[count++] = frame;
+	magazine_release(mg, count);
+}
+
+uint32_t
+frame_cached(const struct frame_pool *fp, uint64_t *changesp)
+{
+	uint64_t changes = 0;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < fp->fp_magazines; i++) {
+		count += atomic_load(&fp->fp_magazine[i].mg_count);
+		changes += atomic_load(&fp->fp_magazine[i].mg_changes);
+	}
+	if (changesp != NULL)
+		*changesp = changes;
+	return (count);
+}
+
+bool
+frame_drain(struct frame_pool *fp)
+{
+	struct magazine *mg;
+	bool any = false;
+	uint32_t count;
+
+	for (uint32_t i = 0; i < fp->fp_magazines; i++) {
+		mg = &fp->fp_magazine[i];
+		if (atomic_load_explicit(
+			&mg->mg_count, memory_order_relaxed) == 0)
+			continue;
+		while (atomic_exchange_explicit(
+		    &mg->mg_taken, true, memory_order_acquire))
+			(void)sched_yield();
+		count = atomic_load_explicit(
+		    &mg->mg_count, memory_order_relaxed);
+		any |= count != 0;
+		while (count != 0)
+			frame_push(fp, mg->mg_frame[--count]);
+		magazine_release(mg, count);
+	}
+	return (any);
 }
 
 uint32_t

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /*
  * Keep 1/256 of the frames free, so that faults evict in batches, but no more
@@ -23,6 +24,9 @@
  */
 #define FRAME_MIN_SHARE 256u
 #define FRAME_MIN_MAX (3 * EVICT_BATCH)
+
+/* A pool of fewer frames has no magazines: each frame counts. */
+#define MAGAZINE_POOL_MIN 4096u
 
 static int
 pool_memory(struct frame_pool *fp, uint64_t total, enum frame_memory memory)
@@ -66,6 +70,12 @@ frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve,
 	error = pool_memory(fp, total, memory);
 	if (error != 0)
 		return (error);
+	if (bound >= MAGAZINE_POOL_MIN) {
+		long cpus = sysconf(_SC_NPROCESSORS_CONF);
+
+		fp->fp_magazines = cpus < 1 ? 1 :
+		    cpus > (long)MAGAZINES_MAX ? MAGAZINES_MAX : (uint32_t)cpus;
+	}
 	/* Lowest frames on top, so that a small working set stays together. */
 	atomic_init(&fp->fp_head, NO_FRAME);
 	for (uint32_t frame = (uint32_t)total; frame-- > 0;) {

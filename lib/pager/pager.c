@@ -221,7 +221,8 @@ vmpager_stat(struct vmpager *pg, struct vmpager_stat *ps)
 	lock_release(&pg->pg_lock);
 	stat_counts(&sum, ps);
 	ps->ps_frames_total = pg->pg_pool.fp_bound;
-	ps->ps_frames_free = frame_free_count(&pg->pg_pool);
+	ps->ps_frames_free = frame_free_count(&pg->pg_pool) +
+	    frame_cached(&pg->pg_pool, NULL);
 	ps->ps_swap_total_bytes = (uint64_t)sw->sw_slots << PAGE_SHIFT;
 	ps->ps_swap_used_bytes =
 	    (uint64_t)(sw->sw_slots -

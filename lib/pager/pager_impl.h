@@ -191,6 +191,23 @@ struct frame {
 };
 
 /*
+ * A few free frames of each CPU's own, so that faults on different CPUs don't
+ * take turns at the free list.  Whoever runs there takes the magazine for some
+ * nanoseconds; who finds it taken goes to the list.
+ */
+#define MAGAZINE_FRAMES 13u
+#define MAGAZINES_MAX 64u
+
+struct magazine {
+	_Alignas(CACHE_LINE) atomic_bool mg_taken;
+	_Atomic uint32_t mg_count;	/* [a] written by who has taken it */
+	_Atomic uint32_t mg_changes;	/* [a] likewise: only grows */
+	uint32_t mg_frame[MAGAZINE_FRAMES];
+};
+
+static_assert(sizeof(struct magazine) == CACHE_LINE, "one line a CPU");
+
+/*
  * Frames beyond the bound that hold a page only while it changes places with
  * another, when all frames and all slots are taken (fault_exchange()).  Each
  * exchange under way takes one, so this many may run at once.
@@ -211,6 +228,8 @@ struct frame_pool {
 	 * their own.  The upper half of the head counts its changes. */
 	_Alignas(CACHE_LINE) _Atomic uint64_t fp_head; /* [a] tag | first */
 	_Alignas(CACHE_LINE) _Atomic uint32_t fp_free; /* [a] */
+	uint32_t fp_magazines;	/* [I] how many are used; 0 in small pools */
+	struct magazine fp_magazine[MAGAZINES_MAX];
 	_Atomic uint32_t fp_event;	/* [a] futex: bumped for sleepers */
 	_Atomic uint32_t fp_sleepers;	/* [a] threads waiting for a frame */
 };
@@ -285,6 +304,7 @@ struct evict {
 /* Unchanged: no frame was taken or given back, and no slot given back. */
 struct stillness {
 	uint64_t sl_head;	/* fp_head, whose tag only grows */
+	uint64_t sl_changes;	/* of magazines */
 	uint64_t sl_frees;	/* sw_frees */
 };
 
@@ -503,7 +523,13 @@ int frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve,
 void frame_pool_fini(struct frame_pool *fp);
 /* Take a frame, leaving at least `keep` (count the reserve in); NO_FRAME. */
 uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
+/* The same from the magazine of this CPU, if there is plenty. */
+uint32_t frame_take(struct frame_pool *fp, uint32_t keep);
 void frame_put(struct frame_pool *fp, uint32_t frame);
+/* Frames in magazines, and how often those have changed. */
+uint32_t frame_cached(const struct frame_pool *fp, uint64_t *changesp);
+/* Have all that is in magazines on the free list; false: nothing was. */
+bool frame_drain(struct frame_pool *fp);
 uint32_t frame_free_count(const struct frame_pool *fp);	/* without reserve */
 /* One access's waiting for a frame; zero to begin with. */
 struct frame_wait {
