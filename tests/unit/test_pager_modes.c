@@ -18,7 +18,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -474,6 +476,41 @@ test_pitfall_3_sigsegv_bounds_frames(void **state)
 		assert_int_equal(vmpager_create(&config, &pager), E2BIG);
 }
 
+/* Registering, and unregistering what was never touched, is stores: any system
+ * call but an exit would end the child here. */
+static void
+register_strictly(void)
+{
+	struct vmpager_map *map;
+	int error = 0;
+
+	(void)child_pager(&map);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+		_exit(77);
+	for (int i = 0; i < 1000 && error == 0; i++) {
+		error = vmpager_register(map, BASE, 16 * PAGE);
+		if (error == 0)
+			vmpager_unregister(map, BASE, 16 * PAGE);
+	}
+	(void)syscall(SYS_exit, error != 0);
+}
+
+static void
+test_registering_makes_no_system_call(void **state)
+{
+	int status;
+
+	(void)state;
+	/* They make some of their own, at any time. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+	skip();
+#endif
+	status = in_child(register_strictly);
+	if (status == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 /* 2.6: memory that the host has locked (mlockall(2)), in the span, in the frames'
  * places, or in one of them only, is paged like any other. */
 static void
@@ -735,6 +772,7 @@ group(const char *name)
 		cmocka_unit_test(test_reading_leaves_pages_clean),
 		cmocka_unit_test(test_guard_returns_the_errno),
 		cmocka_unit_test(test_touch_returns_the_errno),
+		cmocka_unit_test(test_registering_makes_no_system_call),
 		cmocka_unit_test(test_pitfall_2_system_calls),
 		cmocka_unit_test(test_pitfall_3_scattered_pages),
 		cmocka_unit_test(test_pitfall_3_sigsegv_bounds_frames),
@@ -745,6 +783,7 @@ group(const char *name)
 		cmocka_unit_test(test_thrashing_unprivileged),
 	};
 	const struct CMUnitTest software[] = {
+		cmocka_unit_test(test_registering_makes_no_system_call),
 		cmocka_unit_test(test_thrashing_four_times_the_frames),
 		cmocka_unit_test(test_thrashing_unprivileged),
 	};

@@ -197,6 +197,47 @@ test_threads_share_pages(void **state)
 	fixture_close(&fx);
 }
 
+/* ---- magazines ------------------------------------------------------------*/
+
+#define MANY 4096u	/* frames: so many that CPUs have magazines */
+#define MANY_ROUNDS 20
+
+/* Each has a quarter of all the frames there are, and gives parts of it back in
+ * between: what is in some CPU's magazine mustn't be missing elsewhere. */
+static void *
+take_and_give(void *arg)
+{
+	struct worker *wk = arg;
+	uint64_t first = wk->wk_number * (MANY / THREADS), part;
+	struct vmpager_touched pt;
+	struct rng rng;
+
+	rng_init(&rng, SEED + wk->wk_number);
+	for (int i = 0; i < MANY_ROUNDS && wk->wk_wrong == NULL; i++) {
+		for (uint64_t page = 0; page < MANY / THREADS; page++)
+			if (vmpager_touch(fx.fx_map, at(first + page), 1, true,
+				&pt) != 0)
+				wk->wk_wrong = "refused a frame";
+		part = rng_below(&rng, MANY / THREADS) + 1;
+		vmpager_unregister(fx.fx_map, at(first), part * PAGE);
+		if (vmpager_register(fx.fx_map, at(first), part * PAGE) != 0)
+			wk->wk_wrong = "register failed";
+		if (wk->wk_number == 0 && vmpager_check(fx.fx_pager, NULL) != 0)
+			wk->wk_wrong = "check";
+	}
+	return (NULL);
+}
+
+static void
+test_magazines_keep_nothing_back(void **state)
+{
+	(void)state;
+	fx = fixture_open(MANY, NO_SWAP, VMPAGER_STRICT, NULL, MANY);
+	assert_int_equal(vmpager_register(fx.fx_map, BASE, MANY * PAGE), 0);
+	run(take_and_give, THREADS);
+	fixture_close(&fx);
+}
+
 /* ---- ranges that go -------------------------------------------------------*/
 
 #define GOING_PAGES 8u
@@ -435,6 +476,7 @@ group(const char *name)
 		cmocka_unit_test(test_thrashing_strict_to_the_last_page),
 		cmocka_unit_test(test_thrashing_on_a_frame_each),
 		cmocka_unit_test(test_threads_share_pages),
+		cmocka_unit_test(test_magazines_keep_nothing_back),
 		cmocka_unit_test(test_unregister_races_with_access),
 		cmocka_unit_test(test_unregister_waits_for_access),
 		cmocka_unit_test(test_registering_is_exclusive),
