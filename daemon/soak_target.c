@@ -244,11 +244,17 @@ on_bytes(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
 	const struct arena *ar = sw->sw_own;
 	struct access ac = { seed, 0 };
 	vmem_addr_t addr = ra->ra_addr + offset;
+	struct vmpager_touched pt;
 	int error;
 
-	if (ar->ar_kind == ARENA_PAGEABLE)
-		error = vmpager_access(ar->ar_map, addr, len, write, fn, &ac);
-	else
+	/* Touched first: an access brings its pages in by itself, but a touch
+	 * is a fault of the CPU in the modes that have such. */
+	if (ar->ar_kind == ARENA_PAGEABLE) {
+		error = vmpager_touch(ar->ar_map, addr, len, write, &pt);
+		if (error == 0)
+			error = vmpager_access(
+			    ar->ar_map, addr, len, write, fn, &ac);
+	} else
 		error = fn(&ac, addr, (void *)(uintptr_t)addr, (size_t)len);
 	switch (error) {
 	case 0:
