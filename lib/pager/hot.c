@@ -52,5 +52,7 @@
 #include "pager/mode_sigsegv.c"
 #include "pager/evict.c"
 #include "pager/replace.c"
+#include "pager/run.c"
 #include "pager/fault.c"
+#include "pager/access.c"
 #include "pager/trap.c"

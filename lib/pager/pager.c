@@ -75,6 +75,11 @@
  * allocates nothing, and can be served when memory is short, which is when
  * pagers are needed.
  *
+ * In the modes of the MMU the kernel provides a page as it enters the address
+ * space, and takes it back as it leaves: that memory is what the frames count,
+ * and never more of it.  Everything else is there from the beginning as well,
+ * the buffers that bytes pass through included (bounce.c).
+ *
  * None of it is for fork(2) children (MADV_DONTFORK): one that accessed a page
  * would be killed by SIGSEGV, instead of sharing the swap file with its parent
  * and reading other pages than it wrote.
