@@ -304,6 +304,7 @@ way_find(const struct addrtree *at, uint64_t key, struct way *way)
 	nd = NODE(at->at_root);
 	way->depth = 0;
 	while (nd->nd_level > 0) {
+		STEP(at);
 		slot = child_for(nd, key);
 		way->node[way->depth] = nd;
 		way->slot[way->depth++] = slot;
@@ -430,11 +431,13 @@ addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size,
 		return (false);
 	for (nd = NODE(at->at_root); nd->nd_level > 0;
 	     nd = NODE(nd->nd_child[slot[d++]])) {
+		STEP(at);
 		way[d] = nd;
 		slot[d] = child_for(nd, from);
 	}
 	i = from == 0 ? 0 : keys_upto(nd, from - 1);
 	for (;;) {
+		STEP(at);
 		for (; i < nd->nd_count && nd->nd_max[i] < size; i++)
 			continue;
 		if (i < nd->nd_count) {
@@ -466,11 +469,13 @@ addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size,
 		return (false);
 	for (nd = NODE(at->at_root); nd->nd_level > 0;
 	     nd = NODE(nd->nd_child[slot[d++]])) {
+		STEP(at);
 		way[d] = nd;
 		slot[d] = child_for(nd, upto);
 	}
 	i = keys_upto(nd, upto); /* entries [0, i) are in reach */
 	for (;;) {
+		STEP(at);
 		for (; i > 0 && nd->nd_max[i - 1] < size; i--)
 			continue;
 		if (i > 0) {

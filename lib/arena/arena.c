@@ -70,6 +70,10 @@
 
 #include "qcache/qcache.h"
 
+#ifdef VMEM_DEBUG
+__thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
+#endif
+
 /* ---- entering and leaving ----------------------------------------------- */
 
 /* Units enough for the worst case, and room for what is given back: who left a
@@ -96,8 +100,9 @@ static inline void
 entered(struct vmem *vm)
 {
 #ifdef VMEM_DEBUG
-	vm->vm_entered_units = vm->vm_nunits;
-	vm->vm_steps = 0;
+	vm->vm_entered_low = vm->vm_low;
+	vm->vm_taken = 0;
+	vm->vm_entered_steps = arena_steps;
 #endif
 	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
 		fl_adopt(vm);
@@ -144,10 +149,15 @@ void
 arena_leave(struct vmem *vm)
 {
 #ifdef VMEM_DEBUG
-	/* The proof of unit.c, 3: no more than was sure to be there. */
-	ASSERT(vm->vm_nunits + UNITS_LOW_MAX >= vm->vm_entered_units);
-	if (vm->vm_steps > vm->vm_steps_max)
-		vm->vm_steps_max = vm->vm_steps;
+	uint64_t steps = arena_steps - vm->vm_entered_steps;
+
+	/* The proof of unit.c, 3: no more than was sure to be there.  The one
+	 * bin that counts in arena_low() is among the welcome. */
+	ASSERT(vm->vm_taken + BIN_UNITS <= vm->vm_entered_low);
+	if (vm->vm_taken > vm->vm_taken_max)
+		vm->vm_taken_max = vm->vm_taken;
+	if (steps > vm->vm_steps_max)
+		vm->vm_steps_max = steps;
 #endif
 	stock_leave(vm);
 }

@@ -47,6 +47,8 @@ UNIT(uint32_t unit)
 #define UNITS_MAX (UNITS_LOW_MAX + UNITS_HIGH + UNITS_BACK_MAX)
 
 unsigned int pool_get(uint32_t *units, unsigned int want);
+void pool_inject(uint64_t first, uint64_t count, bool scarce);
+uint64_t pool_calls(void);
 void pool_put(const uint32_t *units, unsigned int count);
 
 int pool_open(bool bootstrap);
@@ -335,8 +337,10 @@ struct vmem {
 	void *vm_reclaim_arg;		/* [L] */
 	uint32_t vm_units[UNITS_MAX];	/* [L] */
 #ifdef VMEM_DEBUG
-	unsigned int vm_entered_units;	/* [L] vm_nunits at arena_enter() */
-	uint64_t vm_steps;		/* [L] of the operation under way */
+	unsigned int vm_entered_low;	/* [L] vm_low at arena_enter() */
+	unsigned int vm_taken;		/* [L] units taken since, by need */
+	unsigned int vm_taken_max;	/* [L] the most that an operation took */
+	uint64_t vm_entered_steps;	/* [L] arena_steps then */
 	uint64_t vm_steps_max;		/* [L] the most that one took */
 #endif
 
@@ -371,6 +375,9 @@ static inline uint32_t
 unit_take(struct vmem *vm)
 {
 	VERIFY(vm->vm_nunits > 0);
+#ifdef VMEM_DEBUG
+	vm->vm_taken++;
+#endif
 	return (vm->vm_units[--vm->vm_nunits]);
 }
 
@@ -398,12 +405,55 @@ arena_low(const struct vmem *vm)
 	    BIN_UNITS);
 }
 
-/* Steps of an operation, in nodes and rows that it looks at: debug builds. */
+/*
+ * What is counted in debug builds, by thread and arena.  Steps: nodes and rows
+ * that an operation looks at, and tags that it moves from row to row.  Units
+ * that are welcome, not needed, don't count as taken.
+ */
 #ifdef VMEM_DEBUG
-#define STEP(vm) ((void)((struct vmem *)(uintptr_t)(vm))->vm_steps++)
+extern __thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
+#define STEP(x) ((void)(x), (void)arena_steps++)
+#define WELCOME(vm, statement)                                              \
+	do {                                                                 \
+		unsigned int taken_ = (vm)->vm_taken;                        \
+		statement;                                                   \
+		(vm)->vm_taken = taken_;                                     \
+	} while (0)
 #else
-#define STEP(vm) ((void)(vm))
+#define STEP(x) ((void)(x))
+#define WELCOME(vm, statement) statement
 #endif
+
+/*
+ * The most steps that an operation takes.  D: levels of the tree of rows, one
+ * more if the root grows; L: of the large segments' (AVL: 1.44 log2).
+ *
+ *	look	find a row by address, or go on to the next that is large
+ *		enough: down and, cut by the bound, up and down again; then the
+ *		row; or the next by size		3 D + L + 2
+ *	bin	in or out of a bin, the last one takes the place, the row's
+ *		maximum goes up the tree		2 L + D + 2
+ *	split	or join, of rows: the tree, both maxima, the free tags that
+ *		move (the other tags are nobody's)	3 D + ROW_TAGS
+ *
+ * The largest is an import and the allocation that it is for: two segments
+ * carved, each one out of a bin, two into bins, and two splits.  A free is one
+ * out and two joins less.  Searches look once if plain; instant fit looks at
+ * ARENA_LOOKS segments under constraints, and the other strategies at all that
+ * are large enough, which is in the nature of what they promise.
+ */
+#define ARENA_LOOKS 70u /* find.c: INSTANT_LOOKS, what surely fits, the ends */
+
+static inline uint64_t
+arena_steps_bound(uint64_t depth, uint64_t larges, uint64_t looks)
+{
+	uint64_t d = depth + 1, l = 2;
+
+	for (; larges != 0; larges /= 2)
+		l += 2; /* 1.44, rounded up */
+	return ((looks + 3) * (3 * d + l + 2) + 2 * 3 * (2 * l + d + 2) +
+	    2 * 2 * (3 * d + ROW_TAGS));
+}
 
 /* Addresses and quanta. */
 static inline uint64_t

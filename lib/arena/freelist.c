@@ -86,8 +86,9 @@ void
 fl_insert(struct vmem *vm, struct place p)
 {
 	uint64_t size = tag_size(p);
-	uint32_t place = place_make(vm, p, size);
+	uint32_t place;
 
+	WELCOME(vm, place = place_make(vm, p, size));
 	tag_set(p, tag_placed(TAG(p), place));
 	if (__builtin_expect(place == PLACE_NONE, 0))
 		vm->vm_free.fl_strays++;

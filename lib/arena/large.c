@@ -316,8 +316,10 @@ tree_remove(struct vmem *vm, uint32_t *root, uint32_t record)
 		/* Its successor takes its place. */
 		path_push(&p, record, true);
 		for (heir = lr->lr_right; LARGE(heir)->lr_left != LARGE_NIL;
-		     heir = LARGE(heir)->lr_left)
+		     heir = LARGE(heir)->lr_left) {
+			STEP(vm);
 			path_push(&p, heir, false);
+		}
 		path_set(root, &p, p.depth, LARGE(heir)->lr_right);
 		LARGE(heir)->lr_left = lr->lr_left;
 		LARGE(heir)->lr_right = lr->lr_right;
@@ -362,6 +364,7 @@ large_lower(const struct larges *lg, uint64_t size)
 	uint32_t best = LARGE_NIL, n = lg->lg_root;
 
 	while (n != LARGE_NIL) {
+		STEP(lg);
 		if (LARGE(n)->lr_size >= size) {
 			best = n;
 			n = LARGE(n)->lr_left;
@@ -379,8 +382,10 @@ large_max(const struct larges *lg)
 
 	if (n == LARGE_NIL)
 		return (0);
-	while (LARGE(n)->lr_right != LARGE_NIL)
+	while (LARGE(n)->lr_right != LARGE_NIL) {
+		STEP(lg);
 		n = LARGE(n)->lr_right;
+	}
 	return (LARGE(n)->lr_size);
 }
 
@@ -391,6 +396,7 @@ large_next(const struct larges *lg, uint32_t record)
 	uint32_t best = LARGE_NIL, n = lg->lg_root;
 
 	while (n != LARGE_NIL) {
+		STEP(lg);
 		if (less(LARGE(record), LARGE(n))) {
 			best = n;
 			n = LARGE(n)->lr_left;

@@ -305,8 +305,10 @@ static void
 tags_moved(struct vmem *vm, uint32_t row, unsigned int slot)
 {
 	for (; slot < ROW(row)->rw_count; slot++)
-		if (ROW(row)->rw_tag[slot] & TAG_FREE)
+		if (ROW(row)->rw_tag[slot] & TAG_FREE) {
+			STEP(vm);
 			fl_moved(vm, (struct place) { row, slot });
+		}
 }
 
 static inline uint64_t

@@ -18,8 +18,8 @@
  * 3. The reserve.  Each arena has a stock of its own, and every operation
  * makes sure, before it takes the arena's lock for good, that the stock has
  * what the worst case takes (vm_low, derived at arena_low()): so no operation
- * needs a unit that it hasn't got, and debug builds check that it took no more
- * (arena_leave()).  A free takes none that it couldn't do without.  Refilling
+ * needs a unit that it hasn't got, and debug builds check that none took more
+ * (arena_leave()).  An arena whose stock can't be had isn't made.  A free takes none that it couldn't do without.  Refilling
  * the stock may grow the table, which is an operation on the meta arena.  That
  * one is served from what the pool keeps back: what the meta arena's stock
  * lacks of vm_low, which is UNITS_LOW_MAX at most; afterwards the reserve is
@@ -85,6 +85,9 @@ static struct {
 	void (*decommit)(void *, vmem_addr_t, vmem_size_t);
 	void *arg;
 	size_t grown;		/* bytes of the extents */
+	/* Failure injection, for tests: pool_inject(). */
+	uint64_t calls, fail_first, fail_count;
+	bool scarce;
 } pool = { .once = PTHREAD_ONCE_INIT };
 
 /* ---- bitmaps ------------------------------------------------------------ */
@@ -300,6 +303,10 @@ pool_get(uint32_t *units, unsigned int want)
 
 	pool_init();
 	lock_acquire(&pool.lock);
+	if (++pool.calls - pool.fail_first < pool.fail_count)
+		want = 0;
+	if (pool.scarce && want > UNITS_FILL)
+		want -= UNITS_FILL;
 	keep = pool.meta != NULL ? POOL_RESERVE : 0;
 	while (n < want) {
 		if (pool.free <= keep && block_grow() != 0)
@@ -309,6 +316,35 @@ pool_get(uint32_t *units, unsigned int want)
 	}
 	lock_release(&pool.lock);
 	return (n);
+}
+
+/*
+ * As if there were no units left: the calls from the first-th on fail, so many
+ * of them.  scarce: nobody gets more than is needed, so that every operation
+ * that finds its stock short begins with vm_low units and no more.
+ */
+void
+pool_inject(uint64_t first, uint64_t count, bool scarce)
+{
+	pool_init();
+	lock_acquire(&pool.lock);
+	pool.calls = 0;
+	pool.fail_first = first;
+	pool.fail_count = count;
+	pool.scarce = scarce;
+	lock_release(&pool.lock);
+}
+
+/* Calls since then. */
+uint64_t
+pool_calls(void)
+{
+	uint64_t calls;
+
+	lock_acquire(&pool.lock);
+	calls = pool.calls;
+	lock_release(&pool.lock);
+	return (calls);
 }
 
 void

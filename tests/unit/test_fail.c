@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "arena/arena_impl.h"
 #include "machine.h"
 #include "util/rng.h"
 
@@ -42,11 +43,13 @@ enum kind { PLAIN, CONSTRAINED, IMPORTED, CACHED, KINDS, FREE };
 struct injection {
 	uint64_t commit, commits; /* the first of them, and how many */
 	uint64_t import;	  /* this one, unless 0 */
+	uint64_t unit, units;	  /* calls for units of tags' memory */
+	bool scarce;		  /* no more units than are needed */
 };
 
 /* What one run saw. */
 struct outcome {
-	uint64_t commits, imports, refused;
+	uint64_t commits, imports, units, refused;
 };
 
 struct world {
@@ -102,6 +105,7 @@ world_create(const struct injection *in)
 	w.mc.fail_from = in->commit;
 	w.mc.fail_count = in->commits;
 	w.import_fails = in->import;
+	pool_inject(in->unit, in->units, in->scarce);
 	w.vm[PLAIN] = w.vm[CONSTRAINED] = create("plain", UINT64_C(1) << 44,
 	    NULL, NULL, 0, 0);
 	w.source = create("source", UINT64_C(1) << 44, NULL, NULL, 0, 0);
@@ -222,7 +226,8 @@ scenario(void *arg)
 	vmem_destroy(w.vm[PLAIN]);
 	machine_check(&w.mc);
 	*seen = (struct outcome) { .commits = w.mc.commits,
-		.imports = w.imports, .refused = w.refused };
+		.imports = w.imports, .units = pool_calls(),
+		.refused = w.refused };
 }
 
 /* ---- every call fails once ------------------------------------------------- */
@@ -290,6 +295,48 @@ test_each_import_fails(void **state)
 		    run((struct injection) { .import = k }).refused, 1);
 }
 
+/* ---- the reserve ------------------------------------------------------------ */
+
+/* A refill fails, at every step where there is one: what has no reserve to
+ * begin with is refused, and nothing runs out of it half-way. */
+static void
+test_each_refill_fails(void **state)
+{
+	uint64_t units = run((struct injection) { 0 }).units, refused = 0;
+	uint64_t step = units / 60 + 1;
+
+	(void)state;
+	for (uint64_t k = 1; k <= units; k += k < 20 ? 1 : step)
+		refused += run((struct injection) {
+			       .unit = k, .units = 1 }).refused;
+	assert_true(refused > 20);
+	printf("%llu refills, %llu refusals\n", (unsigned long long)units,
+	    (unsigned long long)refused);
+}
+
+static void
+test_no_refills_for_a_while(void **state)
+{
+	uint64_t units = run((struct injection) { 0 }).units, refused = 0;
+
+	(void)state;
+	for (uint64_t k = 1; k <= units; k += units / 12 + 1)
+		refused += run((struct injection) {
+			       .unit = k, .units = 80 }).refused;
+	assert_true(refused > 50);
+}
+
+/* With just the reserve, and no unit more, all goes well. */
+static void
+test_reserve_is_enough(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    run((struct injection) { .scarce = true }).refused, 0);
+	(void)run((struct injection) {
+	    .scarce = true, .unit = 50, .units = 200 });
+}
+
 /* ---- without a meta arena -------------------------------------------------- */
 
 /* No address space is left: mmap fails. */
@@ -335,6 +382,9 @@ main(void)
 		cmocka_unit_test(test_each_commit_fails),
 		cmocka_unit_test(test_no_commits_for_a_while),
 		cmocka_unit_test(test_each_import_fails),
+		cmocka_unit_test(test_each_refill_fails),
+		cmocka_unit_test(test_no_refills_for_a_while),
+		cmocka_unit_test(test_reserve_is_enough),
 		cmocka_unit_test(test_no_address_space),
 	};
 
