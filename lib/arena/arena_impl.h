@@ -513,6 +513,14 @@ void visit_start(struct visit *v, const struct vmem *root);
 bool visit_next(struct visit *v);
 void tree_reap(struct vmem *vm);
 
+/* fork.c, and what it needs of the others */
+void fork_register(void);
+void tree_fork(bool hold);
+struct vmem *tree_after(const struct vmem *vm);
+void tree_fork_child(void);
+void pool_fork(bool hold);
+void wait_forget(struct vmem *vm);
+
 /* waitq.c */
 void waitq_append(struct vmem *vm, struct vmem_request *vr);
 void waitq_remove(struct vmem *vm, struct vmem_request *vr);

@@ -192,6 +192,48 @@ is_below(const struct vmem *vm, const struct vmem *root)
 	return (vm == root);
 }
 
+/* ---- fork(2): fork.c ----------------------------------------------------- */
+
+/* When the library is loaded. */
+static void __attribute__((__constructor__))
+tree_loaded(void)
+{
+	fork_register();
+}
+
+void
+tree_fork(bool hold)
+{
+	(void)pthread_once(&arenas_once, arenas_init);
+	if (hold)
+		lock_hold(&arenas_lock);
+	else
+		lock_let_go(&arenas_lock);
+}
+
+/* The arena after vm (NULL: the first): with the list's lock held. */
+struct vmem *
+tree_after(const struct vmem *vm)
+{
+	return (vm == NULL ? TAILQ_FIRST(&arenas) : TAILQ_NEXT(vm, vm_list));
+}
+
+/* In the child nobody waits, and no visits are under way but its own. */
+void
+tree_fork_child(void)
+{
+	struct vmem *vm;
+
+	TAILQ_FOREACH(vm, &arenas, vm_list) {
+		atomic_store(&vm->vm_waiters_here, 0);
+		atomic_store(&vm->vm_waiters_below, 0);
+		atomic_store(&vm->vm_pins, 0);
+	}
+	for (struct visit *v = visits; v != NULL; v = v->vs_outer)
+		if (v->vs_vm != NULL)
+			atomic_fetch_add(&v->vs_vm->vm_pins, 1);
+}
+
 /* ---- visits ---------------------------------------------------------------- */
 
 void

@@ -513,6 +513,18 @@ meta_free(void *ptr, size_t size)
 		(void)munmap(ptr, size);
 }
 
+/* ---- fork(2): fork.c ----------------------------------------------------- */
+
+void
+pool_fork(bool hold)
+{
+	pool_init();
+	if (hold)
+		lock_hold(&pool.lock);
+	else
+		lock_let_go(&pool.lock);
+}
+
 /* ---- an arena's stock --------------------------------------------------- */
 
 /* Without locks: fill the stock.  ENOMEM: not a full operation's worth could be

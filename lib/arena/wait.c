@@ -594,6 +594,18 @@ vmem_submit(vmem_t *vm, struct vmem_request *vr)
 	return (attempt_queued(vm, vr, undone));
 }
 
+/* In the child of a fork: those who waited aren't there any more.  fork.c */
+void
+wait_forget(struct vmem *vm)
+{
+	struct vmem_request *vr;
+
+	while ((vr = waitq_first(vm)) != NULL) {
+		waitq_remove(vm, vr);
+		vr->vr_state = VR_IDLE;
+	}
+}
+
 /* Is this thread in a callback that an attempt of this request called? */
 static bool
 attempting(const struct vmem_request *vr)

@@ -29,6 +29,9 @@
  *    call the library, unless said otherwise.
  *  - Memory.  The library takes its own from mmap(2), or from an arena given
  *    to vmem_set_meta().  It never calls malloc, makes no threads, never logs.
+ *  - fork(2).  The child may use every arena, whatever other threads were at:
+ *    the thread that forks waits until nobody is half-way.  Requests that
+ *    waited aren't the child's.  Not from within a callback.
  *  - Blocking.  Nothing blocks for longer than a lock, except allocation with
  *    VM_SLEEP and what the caller's import callback does.
  */

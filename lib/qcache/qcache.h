@@ -9,6 +9,8 @@
 
 #include <vmem.h>
 
+#include "util/lock.h"
+
 struct fit;
 struct qcache;
 struct vmem;
@@ -40,6 +42,11 @@ vmem_size_t qcache_reap(struct vmem *vm);
 void qcache_forget(struct vmem *vm);
 /* The periodic call: give back what was not needed since the last one. */
 void qcache_tick(struct vmem *vm);
+
+/* Around a fork(2): take or release the locks of that rank; and in the child,
+ * before they are released. */
+void qcache_fork(struct vmem *vm, enum lock_rank rank, bool hold);
+void qcache_fork_child(struct vmem *vm);
 
 /* Add the caches' counters to *vs. */
 void qcache_stat_sum(struct vmem *vm, struct vmem_stat *vs);

@@ -46,6 +46,7 @@ struct slot {
 				     * read without, as a hint */
 	uint32_t sl_loaded;	/* [S] magazines; UNIT_NIL at first */
 	uint32_t sl_previous;	/* [S] */
+	bool sl_forking;	/* [its lock] it is held for a fork */
 	unsigned int sl_draining; /* [its lock] who is about to empty it */
 	uint64_t sl_hits;	/* [S] up to when sl_word was last set */
 	uint64_t sl_pushes;	/* [S] likewise */

@@ -101,4 +101,20 @@ lock_assert_none(void)
 }
 #endif
 
+/*
+ * Take and release, unseen by the checkers: for who forks, and takes them all
+ * (lib/arena/fork.c).
+ */
+static inline void
+lock_hold(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
+{
+	(void)pthread_mutex_lock(&lk->lk_mutex);
+}
+
+static inline void
+lock_let_go(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
+{
+	(void)pthread_mutex_unlock(&lk->lk_mutex);
+}
+
 #endif /* UTIL_LOCK_H */

@@ -264,7 +264,7 @@ test_each_commit_fails(void **state)
 		refused += run((struct injection) {
 			       .commit = k, .commits = 1 }).refused;
 	/* It did happen, if not each time: a table may grow later. */
-	assert_true(refused > 5);
+	assert_true(refused > 2);
 	printf("%llu commits, %llu refusals\n", (unsigned long long)commits,
 	    (unsigned long long)refused);
 }
@@ -309,7 +309,7 @@ test_each_refill_fails(void **state)
 	for (uint64_t k = 1; k <= units; k += k < 20 ? 1 : step)
 		refused += run((struct injection) {
 			       .unit = k, .units = 1 }).refused;
-	assert_true(refused > 20);
+	assert_true(refused > 5);
 	printf("%llu refills, %llu refusals\n", (unsigned long long)units,
 	    (unsigned long long)refused);
 }
@@ -323,7 +323,7 @@ test_no_refills_for_a_while(void **state)
 	for (uint64_t k = 1; k <= units; k += units / 12 + 1)
 		refused += run((struct injection) {
 			       .unit = k, .units = 80 }).refused;
-	assert_true(refused > 50);
+	assert_true(refused > 20);
 }
 
 /* With just the reserve, and no unit more, all goes well. */

@@ -23,7 +23,7 @@
 
 #ifndef VMEM_DEBUG
 static void
-test_steps(void **state)
+test_pit_12_steps_are_bounded(void **state)
 {
 	(void)state;
 	printf("steps are counted by --enable-debug\n");
@@ -67,6 +67,16 @@ exchange_constrained(struct live *lv, bool large)
 		&lv->addr) != 0)
 		assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
 		    VM_NOSLEEP, &lv->addr), 0);
+}
+
+/* PITFALLS 1.12: by the tree, from the cursor on. */
+static void
+exchange_next(struct live *lv, bool large)
+{
+	vmem_xfree(vm, lv->addr, lv->size);
+	lv->size = random_size(large);
+	assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
+	    VM_NOSLEEP | VM_NEXTFIT, &lv->addr), 0);
 }
 
 static void
@@ -114,6 +124,7 @@ static const struct kind {
 } kinds[] = {
 	{ "alloc and free", exchange, 0 },
 	{ "under constraints", exchange_constrained, ARENA_LOOKS },
+	{ "next fit", exchange_next, 1 },
 	{ "at an address", exchange_at, 0 },
 	{ "free of a part", free_part, 0 },
 	{ "a page of a walk", walk_slice, 0 },
@@ -162,7 +173,7 @@ run(bool large)
 }
 
 static void
-test_steps(void **state)
+test_pit_12_steps_are_bounded(void **state)
 {
 	(void)state;
 	many = ref_steps;
@@ -175,7 +186,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_pit_12_steps_are_bounded),
 	};
 
 	ref_options(1000000);
