@@ -49,6 +49,14 @@ struct node {
 };
 _Static_assert(sizeof(struct node) <= UNIT_BYTES, "a node is a unit");
 
+static inline void
+unit_prefetch(const void *unit)
+{
+#pragma GCC unroll 8
+	for (unsigned int i = 0; i < UNIT_BYTES; i += 64)
+		__builtin_prefetch((const char *)unit + i);
+}
+
 /* The way down to a leaf. */
 struct way {
 	struct node *node[LEVELS_MAX];
@@ -509,6 +517,8 @@ addrtree_child(const struct vmem *vm, const struct addrtree *at, uint64_t upto)
 	while (nd->nd_level > 0) {
 		STEP(vm);
 		nd = NODE(nd->nd_child[child_for(nd, upto)]);
+		/* Lines that will be wanted, if only to change the row's max. */
+		unit_prefetch(nd);
 	}
 	slot = keys_upto(nd, upto);
 	if (__builtin_expect(slot > 0, 1))

@@ -216,7 +216,7 @@ uint64_t row_max(const struct row *rw);
 #define FL_WORDS (FL_EXACT / 64)
 #define BIN_INLINE 3u
 
-/* Rows of free segments of one size: bin.c. */
+/* Free segments of one size: bin.c. */
 struct bin {
 	uint32_t bn_count;
 	uint32_t bn_item[BIN_INLINE]; /* beyond that: a root, and its depth */
@@ -225,8 +225,8 @@ struct bin {
 /* What the worst push needs: a new root, and the way down: bin.c. */
 #define BIN_UNITS 4u
 
-void bin_push(struct vmem *vm, struct bin *bn, uint32_t row);
-uint32_t bin_pop(struct vmem *vm, struct bin *bn);
+void bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
+void bin_pop(struct vmem *vm, struct bin *bn);
 uint32_t *bin_item(struct bin *bn, uint32_t place);
 void bin_fini(struct vmem *vm, struct bin *bn);
 

@@ -1,17 +1,17 @@
 /*
- * bin.c - bins: the rows in which there are free segments of one size.
+ * bin.c - bins: where there are free segments of one size.
  *
- * A bin is an array of row numbers, in no order, and each free segment's tag
- * has its place in the array.  A tag hasn't got an address of its own (it moves
- * as its row changes), but a row does, and to find the tag in it that says
- * `free, at place n' is one pass over 240 bytes.
+ * A bin is an array in no order, and each free segment's tag has its place in
+ * the array.  A tag hasn't got an address of its own (it moves as its row
+ * changes), but a row does: an item is a row's number, and where in the row the
+ * tag was when the item was written (freelist.c).
  *
  * Adding is at the end.  Removing moves the last one to the place that became
- * free, and its tag is told (freelist.c).  Against linked lists that is half
+ * free, and its tag is told.  Against linked lists that is half
  * the memory, and where a list's removal touches two neighbours that were freed
  * at any time, the last one here was freed lately, and is in the cache.
  *
- * Three fit in the bin itself.  More are in a tree of units of 128 numbers:
+ * Three fit in the bin itself.  More are in a tree of units of 128 items:
  * place n's is the base-128 digits of n.  It grows a root, or loses one, as the
  * array does, so nothing is ever copied but the first three, and a push needs
  * a new root and one unit a level at most: BIN_UNITS, at three levels below it
@@ -49,7 +49,7 @@ digit(uint32_t place, unsigned int depth)
 	return ((place >> (DIGIT_BITS * depth)) % DIGITS);
 }
 
-/* Where place n's row is kept: n < bn_count. */
+/* Where place n's item is kept: n < bn_count. */
 uint32_t *
 bin_item(struct bin *bn, uint32_t place)
 {
@@ -79,12 +79,12 @@ way_make(struct vmem *vm, struct bin *bn, uint32_t place)
 
 /* One more at the end: units_at_hand(vm, BIN_UNITS). */
 void
-bin_push(struct vmem *vm, struct bin *bn, uint32_t row)
+bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
 {
 	uint32_t n = bn->bn_count++, unit;
 
 	if (n < BIN_INLINE) {
-		bn->bn_item[n] = row;
+		bn->bn_item[n] = item;
 		return;
 	}
 	if (n == BIN_INLINE) {
@@ -98,7 +98,7 @@ bin_push(struct vmem *vm, struct bin *bn, uint32_t row)
 		BIN_ROOT(bn) = unit;
 		BIN_DEPTH(bn)++;
 	}
-	*way_make(vm, bn, n) = row;
+	*way_make(vm, bn, n) = item;
 }
 
 /* Give back the units that only place n was in. */
@@ -123,11 +123,11 @@ way_end(struct vmem *vm, struct bin *bn, uint32_t place)
 	}
 }
 
-/* The last one goes; returns its row. */
-uint32_t
+/* The last one goes. */
+void
 bin_pop(struct vmem *vm, struct bin *bn)
 {
-	uint32_t n = bn->bn_count - 1, row = *bin_item(bn, n), unit;
+	uint32_t n = bn->bn_count - 1, unit;
 
 	if (n > BIN_INLINE)
 		way_end(vm, bn, n);
@@ -137,7 +137,6 @@ bin_pop(struct vmem *vm, struct bin *bn)
 		unit_give(vm, unit);
 	}
 	bn->bn_count = n;
-	return (row);
 }
 
 /* At the end of an arena: all units go back to the pool. */

@@ -47,6 +47,20 @@ bit_off(struct freelist *fl, unsigned int bin)
 		fl->fl_summary &= ~(UINT64_C(1) << (bin / 64));
 }
 
+/* What a bin has of a segment: its row, and where in it the tag was then. */
+static inline uint32_t
+item_of(struct place p)
+{
+	return (p.row | p.slot << UNIT_BITS);
+}
+
+static inline struct place
+item_place(uint32_t item)
+{
+	return ((struct place) { .row = item & ((1u << UNIT_BITS) - 1),
+	    .slot = item >> UNIT_BITS });
+}
+
 static inline uint32_t
 tag_placed(uint32_t tag, uint32_t place)
 {
@@ -77,7 +91,7 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 		return (PLACE_NONE);
 	if (bn->bn_count == 0)
 		bit_on(fl, (unsigned int)size - 1);
-	bin_push(vm, bn, p.row);
+	bin_push(vm, bn, item_of(p));
 	return (bn->bn_count - 1);
 }
 
@@ -102,18 +116,18 @@ bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
 {
 	struct freelist *fl = &vm->vm_free;
 	struct bin *bn = &fl->fl_bin[bin];
-	uint32_t last = bn->bn_count - 1, row;
-	unsigned int slot;
+	uint32_t last = bn->bn_count - 1;
+	struct place p;
 
 	if (place != last) {
-		row = *bin_item(bn, last);
-		*bin_item(bn, place) = row;
-		VERIFY(row_with(ROW(row), TAG_FREE | last, bin + 1, &slot));
-		ROW(row)->rw_tag[slot] = tag_placed(
-		    ROW(row)->rw_tag[slot], place);
+		p = item_place(*bin_item(bn, last));
+		VERIFY(row_with(
+		    ROW(p.row), TAG_FREE | last, bin + 1, &p.slot));
+		*bin_item(bn, place) = item_of(p);
+		ROW(p.row)->rw_tag[p.slot] = tag_placed(TAG(p), place);
 		STEP(vm);
 	}
-	(void)bin_pop(vm, bn);
+	bin_pop(vm, bn);
 	if (last == 0)
 		bit_off(fl, bin);
 }
@@ -151,7 +165,8 @@ fl_moved(struct vmem *vm, struct place p)
 	if ((tag & TAG_LARGE) != 0)
 		large_move(place, p.row);
 	else if (place != PLACE_NONE)
-		*bin_item(&vm->vm_free.fl_bin[tag_size(p) - 1], place) = p.row;
+		*bin_item(&vm->vm_free.fl_bin[tag_size(p) - 1], place) =
+		    item_of(p);
 }
 
 /* ---- strays ------------------------------------------------------------- */
@@ -212,7 +227,7 @@ large_place(uint32_t record, struct place *p)
 {
 	if (record == LARGE_NIL)
 		return (false);
-	p->row = large_row(record);
+	*p = (struct place) { .row = large_row(record) };
 	VERIFY(row_with(ROW(p->row), TAG_FREE | TAG_LARGE | record,
 	    large_size(record), &p->slot));
 	return (true);
@@ -222,8 +237,8 @@ static bool
 bin_place(struct freelist *fl, unsigned int bin, uint32_t place,
     struct place *p)
 {
-	p->row = *bin_item(&fl->fl_bin[bin], place);
-	row_prefetch(p->row);
+	*p = item_place(*bin_item(&fl->fl_bin[bin], place));
+	unit_prefetch(ROW(p->row));
 	VERIFY(row_with(ROW(p->row), TAG_FREE | place, bin + 1, &p->slot));
 	return (true);
 }
@@ -307,7 +322,8 @@ placed_right(struct vmem *vm, struct place p)
 	if (size > FL_EXACT)
 		return (false);
 	bn = &vm->vm_free.fl_bin[size - 1];
-	return (place < bn->bn_count && *bin_item(bn, place) == p.row);
+	return (place < bn->bn_count &&
+	    item_place(*bin_item(bn, place)).row == p.row);
 }
 
 /* All tags of a row; counts free segments and strays. */

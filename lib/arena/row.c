@@ -58,16 +58,6 @@
 
 /* ---- finding ------------------------------------------------------------ */
 
-static inline void
-row_prefetch(uint32_t row)
-{
-	const char *at = UNIT(row);
-
-#pragma GCC unroll 8
-	for (unsigned int i = 0; i < UNIT_BYTES; i += 64)
-		__builtin_prefetch(at + i);
-}
-
 /*
  * How many offsets are <= off, which unused ones never are.  In two steps: which
  * cache line of sixteen, then all of that, without branches.
@@ -111,27 +101,37 @@ row_find(const struct vmem *vm, uint64_t quantum)
 	uint64_t off;
 
 	STEP(vm);
-	row_prefetch(p.row);
+	unit_prefetch(rw);
 	off = quantum - rw->rw_base;
 	p.slot = offs_upto(rw, off < ROW_REACH ? (int32_t)off :
 						 (int32_t)ROW_REACH) - 1;
 	return (p);
 }
 
-/* The free segment of that size whose tag is that, but for the bits of spans.
- * Free ones are few: a third of all at most, as a rule one in twenty. */
+static inline bool
+is_it(const struct row *rw, unsigned int slot, uint32_t tag, uint64_t size)
+{
+	return (slot < rw->rw_count &&
+	    (rw->rw_tag[slot] & ~(TAG_SPAN | TAG_IMPORTED)) == tag &&
+	    row_size(rw, slot) == size);
+}
+
+/*
+ * The free segment of that size whose tag is that, but for the bits of spans.
+ * It was at *slotp when it was put where the caller has that from, and is so
+ * still, as a rule.  Else all free ones are looked at, which are few: a third
+ * of all at most, as a rule one in twenty.
+ */
 bool
 row_with(const struct row *rw, uint32_t tag, uint64_t size,
     unsigned int *slotp)
 {
+	if (__builtin_expect(is_it(rw, *slotp, tag, size), 1))
+		return (true);
 	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
-		unsigned int i = (unsigned int)__builtin_ctzll(bits);
-
-		if ((rw->rw_tag[i] & ~(TAG_SPAN | TAG_IMPORTED)) == tag &&
-		    row_size(rw, i) == size) {
-			*slotp = i;
+		*slotp = (unsigned int)__builtin_ctzll(bits);
+		if (is_it(rw, *slotp, tag, size))
 			return (true);
-		}
 	}
 	return (false);
 }
