@@ -610,10 +610,13 @@ thrash_loop(void *arg)
 		(void)pthread_rwlock_unlock(&step_lock);
 		th->th_done++;
 	}
-	for (uint64_t i = 0; i < OWN && th->th_wrong == NULL; i++)
+	for (uint64_t i = 0; i < OWN && th->th_wrong == NULL; i++) {
+		(void)pthread_rwlock_rdlock(&step_lock);
 		if (!page_is((uint64_t)th->th_number * OWN + i,
 			th->th_version[i]))
 			th->th_wrong = "bytes are lost at the end";
+		(void)pthread_rwlock_unlock(&step_lock);
+	}
 	return (0);
 }
 
