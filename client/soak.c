@@ -47,6 +47,13 @@ const struct proto_param soak_params[] = {
 	    "print a built-in job, to be changed" },
 	{ "keys", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "what a job may say" },
+	{ "plant", PT_ENUM, 0, NULL, "overlap leak flip lost-wakeup "
+	    "double-hand-out stale-mapping", 0, 0,
+	    "have the daemon do this wrong: is it found? (builds with "
+		"fault injection)" },
+	{ "chaos", PT_BOOL, 0, "false", NULL, 0, 0,
+	    "have imports, frames and swap fail, and wake-ups be late, at "
+		"random (likewise)" },
 	{ "progress", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "show progress though standard error is no terminal" },
 	{ NULL, PT_ANY, 0, NULL, NULL, 0, 0, NULL }
@@ -147,7 +154,7 @@ static void
 make_again(struct soak_run *sr, const struct args *ar)
 {
 	static const char *const names[] = { "duration", "ops", "verify",
-		"arena" };
+		"arena", "plant" };
 	char seed[32], *to = sr->sr_again;
 	size_t room = sizeof(sr->sr_again);
 
@@ -169,6 +176,8 @@ make_again(struct soak_run *sr, const struct args *ar)
 		put_word(to, room, json_is_integer(value) ? number :
 		    json_string_value(value));
 	}
+	if (asked(ar, "chaos"))
+		put_word(to, room, "--chaos");
 }
 
 static enum ctl_exit
@@ -262,6 +271,8 @@ run(struct soak_run *sr, const struct args *ar)
 
 	sr->sr_out = text_of(ar, "out");
 	sr->sr_log = text_of(ar, "log");
+	sr->sr_plant = text_of(ar, "plant");
+	sr->sr_chaos = asked(ar, "chaos");
 	sr->sr_progress = !sr->sr_ctl->ct_json && isatty(STDERR_FILENO);
 	if (json_object_get(ar->ar_own, "progress") != NULL)
 		sr->sr_progress = asked(ar, "progress");

@@ -138,6 +138,9 @@ _Noreturn void soak_worker_main(struct soak_run *sr, struct soak_slot *sl);
  * whatever it found; otherwise told. */
 enum ctl_exit soak_run(struct soak_run *sr);
 
+/* Have the daemon plant its bug and inject its faults, or no more. */
+enum ctl_exit soak_sabotage(struct soak_run *sr, bool on);
+
 /* Note what the parent found. */
 void soak_note_finding(struct soak_run *sr, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));

@@ -195,6 +195,27 @@ soak_unprepare(struct soak_run *sr)
 	sr->sr_info = sr->sr_arena = NULL;
 }
 
+enum ctl_exit
+soak_sabotage(struct soak_run *sr, bool on)
+{
+	enum ctl_exit code = CTL_DONE;
+	char params[128];
+
+	if (sr->sr_plant != NULL) {
+		(void)snprintf(params, sizeof(params),
+		    "{\"name\":\"plant\",\"value\":\"%s\"}",
+		    on ? sr->sr_plant : "none");
+		json_decref(soak_fetch(sr, "set", params, &code));
+	}
+	if (sr->sr_chaos && code == CTL_DONE) {
+		(void)snprintf(params, sizeof(params),
+		    "{\"name\":\"chaos\",\"value\":%" PRIu64 "}",
+		    on ? sr->sr_job->jo_seed % INT32_MAX + 1 : 0);
+		json_decref(soak_fetch(sr, "set", params, &code));
+	}
+	return (code);
+}
+
 /* ---- looks -------------------------------------------------------------- */
 
 enum ctl_exit

@@ -31,6 +31,7 @@
 #define TICK_NS 20000000
 #define END_MAX_S 60
 #define GONE_MAX_S 20		/* for the daemon to see that clients are gone */
+#define LEAK_PAGES_MAX 1000
 #define NS UINT64_C(1000000000)
 
 static volatile sig_atomic_t status_wanted;
@@ -487,6 +488,8 @@ begin(struct soak_run *sr)
 	for (unsigned int i = 0; i < sr->sr_workers && code == CTL_DONE; i++)
 		code = fork_worker(sr, &sr->sr_shared->ss_slots[i]);
 	if (code == CTL_DONE)
+		code = soak_sabotage(sr, true);
+	if (code == CTL_DONE)
 		code = start_daemon_job(sr);
 	if (code != CTL_DONE)
 		return (code);
@@ -537,12 +540,70 @@ free_handed_over(struct soak_run *sr)
 	return (code);
 }
 
+/* Did one of our workers free that range? */
+static bool
+tell_leak(struct soak_run *sr, uint64_t addr, uint64_t size)
+{
+	for (unsigned int i = 0; i < sr->sr_workers; i++) {
+		const struct soak_slot *sl = &sr->sr_shared->ss_slots[i];
+		const struct soak_freed *sf =
+		    soak_find_freed(&sl->sl_tally, addr, size);
+
+		if (sf == NULL)
+			continue;
+		soak_note_finding(sr, "%s/%u operation %" PRIu64 ": leak: 0x%"
+		    PRIx64 " (%" PRIu64 " bytes) was freed, and is still"
+		    " allocated", group_name(sr, sl), sl->sl_index, sf->sf_op,
+		    addr, size);
+		return (true);
+	}
+	return (false);
+}
+
+/* What is in use that wasn't before: go through the arena's segments. */
+static enum ctl_exit
+find_leak(struct soak_run *sr)
+{
+	enum ctl_exit code = CTL_DONE;
+	char params[256], cursor[64] = "";
+	bool told = false;
+
+	for (unsigned int page = 0; page < LEAK_PAGES_MAX && !told; page++) {
+		json_t *dump, *entries, *entry;
+		const char *next;
+		size_t i;
+
+		(void)snprintf(params, sizeof(params), "{\"arena\":%s,\"what\":"
+		    "\"segments\",\"limit\":1000%s%s%s}", sr->sr_arena_json,
+		    cursor[0] != '\0' ? ",\"cursor\":\"" : "", cursor,
+		    cursor[0] != '\0' ? "\"" : "");
+		dump = soak_fetch(sr, "dump", params, &code);
+		if (dump == NULL)
+			break;
+		entries = json_object_get(dump, "entries");
+		json_array_foreach(entries, i, entry)
+			told = told || tell_leak(sr,
+			    soak_u64(entry, "addr", 0),
+			    soak_u64(entry, "size", 0));
+		next = json_string_value(json_object_get(dump, "cursor"));
+		(void)snprintf(cursor, sizeof(cursor), "%s",
+		    next != NULL ? next : "");
+		json_decref(dump);
+		if (next == NULL)
+			break;
+	}
+	return (code);
+}
+
 static enum ctl_exit
 finish(struct soak_run *sr)
 {
 	enum ctl_exit code = sr->sr_broken;
 
 	sr->sr_end_ns = clock_ns();
+	/* What is on purpose ends before the end is judged. */
+	if (code == CTL_DONE)
+		code = soak_sabotage(sr, false);
 	if (code == CTL_DONE)
 		code = await_gone(sr);
 	if (code == CTL_DONE)
@@ -553,6 +614,8 @@ finish(struct soak_run *sr)
 		code = soak_settle(sr);
 	if (code == CTL_DONE)
 		code = soak_look(sr, &sr->sr_last, true);
+	if (code == CTL_DONE && sr->sr_last.lo_inuse != sr->sr_first.lo_inuse)
+		code = find_leak(sr);
 	return (code);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "daemon/log.h"
+#include "daemon/plant.h"
 #include "daemon/request.h"
 #include "daemon/wait.h"
 #include "kmem/direct.h"
@@ -89,6 +90,45 @@ set_direct_map(struct request *rq, const json_t *value)
 	return (STEP_AGAIN);
 }
 
+/* Bugs and faults on purpose: see plant.h. */
+#ifdef VMEM_FAULT_INJECTION
+static enum step
+set_plant(struct request *rq, const json_t *value)
+{
+	const char *name = json_string_value(value), *at = PLANT_NAMES;
+	enum plant plant = PLANT_NONE;
+
+	for (; name != NULL && *at != '\0'; plant++) {
+		size_t len = strcspn(at, " ");
+
+		if (strlen(name) == len && strncmp(name, at, len) == 0) {
+			plant_set(plant);
+			return (STEP_AGAIN);
+		}
+		at += len + strspn(at + len, " ");
+	}
+	return (bad_value(rq, "one of " PLANT_NAMES));
+}
+
+static enum step
+set_chaos(struct request *rq, const json_t *value)
+{
+	if (!json_is_integer(value) || json_integer_value(value) < 0)
+		return (bad_value(rq, "a seed; 0 for none"));
+	chaos_set((uint64_t)json_integer_value(value));
+	return (STEP_AGAIN);
+}
+#else
+static enum step
+set_plant(struct request *rq, const json_t *value)
+{
+	(void)value;
+	return (reply_fail(rq, PE_NOT_SUPPORTED, "name",
+	    "vmemd was built without --enable-fault-injection"));
+}
+#define set_chaos set_plant
+#endif
+
 static enum step
 set_by_name(struct request *rq, const char *name, const json_t *value)
 {
@@ -106,6 +146,10 @@ set_by_name(struct request *rq, const char *name, const json_t *value)
 		return (set_replacement(rq, value));
 	if (strcmp(name, "direct_map") == 0)
 		return (set_direct_map(rq, value));
+	if (strcmp(name, "plant") == 0)
+		return (set_plant(rq, value));
+	if (strcmp(name, "chaos") == 0)
+		return (set_chaos(rq, value));
 	return (reply_fail(rq, PE_PARAMS, "name", "no setting %.64s", name));
 }
 

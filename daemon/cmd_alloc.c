@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/plant.h"
 #include "daemon/request.h"
 #include "daemon/space.h"
 #include "daemon/wait.h"
@@ -301,7 +302,8 @@ answer(struct request *rq, struct alloc_state *as)
 			jw_addr(b, as->as_addrs[i]);
 		jw_close(b, ']');
 	} else {
-		jw_kaddr(b, "addr", as->as_addrs[0]);
+		jw_kaddr(b, "addr", plant_address(as->as_addrs[0],
+		    as->as_want.sw_size, as->as_arena->ar_quantum));
 	}
 	jw_ku64(b, "size", as->as_want.sw_size);
 	jw_close(b, '}');

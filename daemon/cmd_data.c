@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/plant.h"
 #include "daemon/request.h"
 #include "proto/base64.h"
 #include "util/clock.h"
@@ -111,6 +112,7 @@ page_fill(void *arg, vmem_addr_t addr, void *bytes, size_t len)
 	const struct data_state *ds = arg;
 
 	pattern_fill(bytes, len, addr, ds->ds_seed);
+	plant_flip(bytes, len);
 	return (0);
 }
 

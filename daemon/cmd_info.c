@@ -49,6 +49,11 @@ write_features(struct buf *b, const struct daemon *dm)
 	jw_kbool(b, "soak", true);
 	jw_kbool(b, "direct_map", true);
 	jw_kbool(b, "rseq", strncmp(vmem_qcache_mechanism(), "rseq", 4) == 0);
+#ifdef VMEM_FAULT_INJECTION
+	jw_kbool(b, "fault_injection", true);
+#else
+	jw_kbool(b, "fault_injection", false);
+#endif
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
 		jw_kbool(b, later[i], false);
 	jw_close(b, '}');

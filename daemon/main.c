@@ -28,6 +28,7 @@
 #include "daemon/daemon.h"
 #include "daemon/layout.h"
 #include "daemon/log.h"
+#include "daemon/plant.h"
 #include "daemon/request.h"
 #include "daemon/server.h"
 #include "daemon/soak.h"
@@ -52,6 +53,9 @@ begin_drain(struct daemon *dm, const char *why)
 	server_stop(main_server);
 	main_server = NULL;
 	soak_end_all();
+#ifdef VMEM_FAULT_INJECTION
+	plant_set(PLANT_NONE);
+#endif
 	for (unsigned int i = 0; i < dm->dm_worker_count; i++)
 		worker_drain(dm->dm_workers[i]);
 	(void)event_base_loopbreak(main_base);

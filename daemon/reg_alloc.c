@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "daemon/cache.h"
+#include "daemon/plant.h"
 #include "daemon/registry_impl.h"
 #include "util/assert.h"
 
@@ -340,7 +341,7 @@ space_free(struct registry *rg, struct arena *ar, struct alloc *al)
 	}
 	if (cached)
 		cache_put(ar, addr, size);
-	else
+	else if (!plant_bears(PLANT_LEAK))
 		vmem_xfree(ar->ar_vm, addr, size);
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/soak.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,8 @@
 #include "util/clock.h"
 
 /* One operation in so many is timed: two reads of the clock cost half of an
- * allocation. */
-#define SAMPLE 16u
+ * allocation.  Odd: see sw_sample. */
+#define SAMPLE 17u
 #define LEAD_NS 20000000		/* the leader looks so often */
 #define NS UINT64_C(1000000000)
 
@@ -173,6 +174,45 @@ lead_until_end(struct soak_job *sj, unsigned int started)
 	}
 }
 
+/*
+ * At the end, if nobody else was in the arena: what is still allocated that a
+ * worker has freed?
+ */
+static void
+find_leak(struct soak_job *sj, uint64_t inuse_before)
+{
+	vmem_t *vm = sj->sj_arena->ar_vm;
+	struct vmem_seg segs[64];
+	vmem_addr_t cursor = 0;
+	bool more = true;
+
+	if (job_workers(sj->sj_job, JOB_CLIENT) > 0)
+		return;
+	vmem_reap(vm);
+	while (more && vmem_size(vm, VMEM_ALLOC) > inuse_before) {
+		size_t n = vmem_walk_from(
+		    vm, VMEM_ALLOC, &cursor, segs, 64, &more);
+
+		for (size_t i = 0; i < n * sj->sj_thread_count; i++) {
+			const struct vmem_seg *seg = &segs[i % n];
+			struct soak_thread *st = &sj->sj_threads[i / n];
+			const struct soak_freed *sf = soak_find_freed(
+			    &st->st_tally, seg->seg_addr, seg->seg_size);
+			struct alloc_info ai;
+
+			if (sf == NULL || reg_describe(
+				&sj->sj_daemon->dm_registry, sj->sj_arena,
+				seg->seg_addr, &ai))
+				continue;
+			st->st_worker.sw_op = sf->sf_op;
+			soak_finding(&st->st_worker, "leak: 0x%" PRIx64 " (%"
+			    PRIu64 " bytes) was freed, and is still allocated",
+			    sf->sf_addr, sf->sf_size);
+			return;
+		}
+	}
+}
+
 /* Its last word: who waits is told, under the lock that they came with. */
 static void
 lead_end(struct soak_job *sj)
@@ -196,10 +236,13 @@ static void *
 soak_lead(void *arg)
 {
 	struct soak_job *sj = arg;
+	uint64_t inuse;
 	unsigned int n = 0;
 
 	(void)pthread_detach(pthread_self());
 	(void)pthread_setname_np(pthread_self(), "soak-leader");
+	vmem_reap(sj->sj_arena->ar_vm);
+	inuse = vmem_size(sj->sj_arena->ar_vm, VMEM_ALLOC);
 	while (n < sj->sj_thread_count &&
 	    thread_start(&sj->sj_threads[n].st_thread, thread_main,
 		&sj->sj_threads[n]) == 0)
@@ -209,6 +252,7 @@ soak_lead(void *arg)
 		    &sj->sj_threads[n].st_worker, "can't start a thread");
 	lead_until_end(sj, n);
 	check(sj);
+	find_leak(sj, inuse);
 	log_info("soak %llu: %s: ended%s%s", (unsigned long long)sj->sj_id,
 	    sj->sj_job->jo_name, sj->sj_control->co_first[0] != '\0' ? ": " :
 	    "", sj->sj_control->co_first);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "daemon/cache.h"
+#include "daemon/plant.h"
 #include "daemon/soak.h"
 #include "util/clock.h"
 #include "util/futex.h"
@@ -51,6 +52,8 @@ nap_over(struct vmem_request *vr, int error)
 	struct nap *na = vr->vr_arg;
 
 	(void)error;
+	if (plant_bears(PLANT_LOST_WAKEUP))
+		return;
 	/* Release: the addresses are there when it is seen. */
 	atomic_store_explicit(&na->na_granted, 1, memory_order_release);
 	futex_wake(&na->na_granted, 1);
@@ -144,10 +147,27 @@ take(struct soak_worker *sw, const struct arena *ar,
 static void
 give_back(const struct arena *ar, const struct job_range *ra)
 {
+	if (ra->ra_size > ar->ar_qcache_max && plant_bears(PLANT_LEAK))
+		return;
 	if (ra->ra_flags & CACHED)
 		cache_put(ar, ra->ra_addr, ra->ra_size);
 	else
 		vmem_xfree(ar->ar_vm, ra->ra_addr, ra->ra_size);
+}
+
+/* A bug may be planted here: the real range goes back, another is told. */
+static void
+tell_another(const struct arena *ar, struct job_range *ra)
+{
+	uint64_t told =
+	    plant_address(ra->ra_addr, ra->ra_size, ar->ar_quantum);
+
+	if (told == ra->ra_addr)
+		return;
+	if (ar->ar_kind == ARENA_PAGEABLE)
+		vmpager_unregister(ar->ar_map, ra->ra_addr, ra->ra_size);
+	give_back(ar, ra);
+	ra->ra_addr = told;
 }
 
 static enum soak_outcome
@@ -167,6 +187,7 @@ do_alloc(struct soak_worker *sw, const struct job_want *jw,
 	case ECANCELED:
 		return (SOAK_STOPPED);
 	case EDEADLK:
+		vmem_xfree(ar->ar_vm, ra->ra_addr, size);
 		return (wrong(sr, "lost wake-up: granted, and not woken",
 		    ra->ra_addr));
 	default:
@@ -180,6 +201,9 @@ do_alloc(struct soak_worker *sw, const struct job_want *jw,
 	}
 	if (ar->ar_kind == ARENA_WIRED)
 		memset((void *)(uintptr_t)ra->ra_addr, 0, size);
+	if (ar->ar_kind == ARENA_PAGEABLE && plant_bears(PLANT_STALE))
+		(void)vmpager_write(ar->ar_map, ra->ra_addr, "stale", 5);
+	tell_another(ar, ra);
 	return (SOAK_DONE);
 }
 
@@ -209,6 +233,7 @@ page_fill(void *arg, vmem_addr_t addr, void *bytes, size_t len)
 	const struct access *ac = arg;
 
 	pattern_fill(bytes, len, addr, ac->ac_seed);
+	plant_flip(bytes, len);
 	return (0);
 }
 

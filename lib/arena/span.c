@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "util/fault.h"
+
 /* VM_LARGEIMPORT asks for so many times what is needed (NetBSD's figure). */
 #define LARGE_IMPORT 16u
 
@@ -150,7 +152,7 @@ import_call(struct vmem *vm, uint64_t size, vm_flag_t policy, uint64_t *addrp,
 {
 	int error;
 
-	if (!within_limit(vm, size))
+	if (!within_limit(vm, size) || FAULT(FAULT_IMPORT))
 		return (ENOMEM);
 	*sizep = size;
 	lock_assert_none();

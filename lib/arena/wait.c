@@ -57,6 +57,7 @@
 #include <sched.h>
 
 #include "qcache/qcache.h"
+#include "util/fault.h"
 
 enum request_state { VR_IDLE, VR_QUEUED, VR_SERVING, VR_DONE };
 
@@ -396,6 +397,7 @@ serve_pass(struct vmem *vm, const struct visit *v, uint64_t *undone)
 		lock_release(&vm->vm_lock);
 		arenas_count_waiting(vm, -1);
 		lock_assert_none();
+		FAULT_DELAY(FAULT_WAKE);
 		vr->vr_done(vr, 0);
 		if (v->vs_vm == NULL)
 			return (false);

@@ -24,6 +24,7 @@
 #include <sched.h>
 
 #include "util/clock.h"
+#include "util/fault.h"
 #include "util/futex.h"
 
 /*
@@ -72,6 +73,8 @@ frame_get(struct frame_pool *fp, uint32_t keep)
 	    atomic_load_explicit(&fp->fp_free, memory_order_relaxed);
 	uint32_t frame;
 
+	if (FAULT(FAULT_FRAME))
+		return (NO_FRAME);
 	do {
 		if (count <= keep)
 			return (NO_FRAME);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "util/crc32c.h"
+#include "util/fault.h"
 
 /* ---- slots ----------------------------------------------------------------*/
 
@@ -85,6 +86,9 @@ swap_taken(struct swap *sw, uint32_t slot)
 	return (taken);
 }
 
+/* What fails is tried again a few times before a page is given up. */
+#define TRANSFER_TRIES 4u
+
 /* ---- pages in and out -----------------------------------------------------*/
 
 /* `ahead` is the page that will be summed next, or NULL. */
@@ -131,6 +135,7 @@ swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
     const char *ahead)
 {
 	struct stamp *st = &sw->sw_stamps[slot];
+	unsigned int tries = 0;
 	size_t have = 0;
 	ssize_t done;
 
@@ -139,9 +144,11 @@ swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
 	st->st_gen++;
 	st->st_sum = stamp_sum(st, bytes, ahead);
 	while (have < VMPAGER_PAGE) {
-		done = pwrite(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
-		    slot_offset(slot) + (off_t)have);
-		if (done < 0 && errno == EINTR)
+		done = FAULT(FAULT_SWAP_WRITE) ? 0 :
+		    pwrite(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
+			slot_offset(slot) + (off_t)have);
+		if ((done < 0 && errno == EINTR) ||
+		    (done <= 0 && tries++ < TRANSFER_TRIES))
 			continue;
 		if (done <= 0)
 			return (write_errno(done));
@@ -155,6 +162,7 @@ swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
     char *bytes)
 {
 	const struct stamp *st = &sw->sw_stamps[slot];
+	unsigned int tries = 0;
 	size_t have = 0;
 	ssize_t done;
 
@@ -162,9 +170,11 @@ swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
 	    (st->st_gen & SLOT_GEN_MASK) != gen)
 		return (EIO);
 	while (have < VMPAGER_PAGE) {
-		done = pread(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
-		    slot_offset(slot) + (off_t)have);
-		if (done < 0 && errno == EINTR)
+		done = FAULT(FAULT_SWAP_READ) ? 0 :
+		    pread(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
+			slot_offset(slot) + (off_t)have);
+		if ((done < 0 && errno == EINTR) ||
+		    (done <= 0 && tries++ < TRANSFER_TRIES))
 			continue;
 		if (done <= 0)
 			return (EIO);	/* 0: the file has been cut short */

@@ -39,7 +39,7 @@ static const struct proto_param params_set[] = {
 	[ARG_SET_NAME] =
 	    { "name", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
 	    "setting: commit, log_level, quota_bytes, quota_segments, "
-		"replacement, direct_map" },
+		"replacement, direct_map; plant, chaos (fault injection)" },
 	[ARG_SET_VALUE] =
 	    { "value", PT_ANY, PP_REQUIRED, NULL, NULL, 0, 0, "its new value" },
 	END

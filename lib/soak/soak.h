@@ -33,6 +33,7 @@
 #define SOAK_FINDING_MAX 320	/* bytes of a text */
 #define SOAK_FINDINGS 4		/* texts kept of each worker; all are counted */
 #define SOAK_ZERO_EVERY 16u
+#define SOAK_FREED 65536u	/* frees remembered of each worker */
 /* A range's pattern: all of it, or so much at each end. */
 #define SOAK_PATTERN_END 32768u
 
@@ -107,6 +108,10 @@ enum soak_oracle {
 };
 extern const char *const soak_oracle_names[SOAK_ORACLES];
 
+struct soak_freed {
+	uint64_t sf_addr, sf_size, sf_op;
+};
+
 struct soak_tally {
 	_Atomic uint64_t ta_ops;
 	_Atomic uint64_t ta_counts[JOB_OPS];
@@ -120,6 +125,9 @@ struct soak_tally {
 	_Atomic uint64_t ta_kills, ta_lives;
 	struct hist ta_latency[JOB_OPS];
 	char ta_findings[SOAK_FINDINGS][SOAK_FINDING_MAX];
+	/* A ring: what is still allocated at the end, who had freed it? */
+	_Atomic uint64_t ta_freed_count;
+	struct soak_freed ta_freed[SOAK_FREED];
 };
 
 /* Shared by all workers of a run. */
@@ -151,7 +159,9 @@ struct soak_worker {
 	struct handover *sw_give;	/* NULL: frees its own */
 	struct handover *sw_take;	/* NULL: allocates its own */
 	struct job_space sw_space;
-	unsigned int sw_sample;		/* one operation in so many is timed */
+	/* One operation in so many is timed; odd, since in a steady state every
+	 * second one is an allocation. */
+	unsigned int sw_sample;
 	bool sw_pattern;		/* bytes are verified */
 	bool sw_hash_addresses;		/* they are the same in each run */
 	/* Where it is. */
@@ -159,6 +169,7 @@ struct soak_worker {
 	uint64_t sw_op;
 	uint64_t sw_intended_ns;	/* open loop: when this one was due */
 	uint64_t sw_hash;
+	uint64_t sw_touched;		/* ranges */
 	bool sw_refused;		/* its last allocation was */
 	bool sw_ending;
 };
@@ -178,6 +189,10 @@ void soak_tally_init(struct soak_tally *ta);
 /* Note what is wrong; the first of a run stops it. */
 void soak_finding(struct soak_worker *sw, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));
+
+/* The last free of exactly that range, if it is remembered; else NULL. */
+const struct soak_freed *soak_find_freed(
+    const struct soak_tally *ta, uint64_t addr, uint64_t size);
 
 /* "clients/1 operation 1234": for texts; returns buf. */
 char *soak_who(const struct soak_worker *sw, char *buf, size_t size);

@@ -326,8 +326,9 @@ look_for_zeros(struct soak_worker *sw, const struct job_range *ra)
 	struct soak_result sr;
 	uint64_t from;
 
+	/* Counted by itself: allocations may all be odd operations. */
 	if (!sw->sw_pattern || st->st_zero == NULL ||
-	    ra->ra_op % SOAK_ZERO_EVERY != 0)
+	    sw->sw_touched++ % SOAK_ZERO_EVERY != 0)
 		return;
 	from = oracle_begin(sw);
 	account(sw, st->st_zero(sw, ra, 0, ra->ra_size < 4096 ? ra->ra_size :
@@ -422,6 +423,36 @@ do_alloc(struct soak_worker *sw)
 	add(&ta->ta_live_ranges, (uint64_t)-1);
 }
 
+const struct soak_freed *
+soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size)
+{
+	uint64_t n = atomic_load_explicit(
+	    &ta->ta_freed_count, memory_order_acquire);
+
+	for (uint64_t i = n; i > 0 && n - i < SOAK_FREED; i--) {
+		const struct soak_freed *sf =
+		    &ta->ta_freed[(i - 1) % SOAK_FREED];
+
+		if (sf->sf_addr == addr && sf->sf_size == size)
+			return (sf);
+	}
+	return (NULL);
+}
+
+static void
+remember_free(struct soak_worker *sw, const struct job_range *ra)
+{
+	struct soak_tally *ta = sw->sw_tally;
+	uint64_t n = atomic_load_explicit(
+	    &ta->ta_freed_count, memory_order_relaxed);
+
+	ta->ta_freed[n % SOAK_FREED] = (struct soak_freed) { ra->ra_addr,
+		ra->ra_size, sw->sw_op };
+	/* Release: with the count comes the entry. */
+	atomic_store_explicit(
+	    &ta->ta_freed_count, n + 1, memory_order_release);
+}
+
 static void
 free_range(struct soak_worker *sw, const struct job_range *ra)
 {
@@ -432,6 +463,7 @@ free_range(struct soak_worker *sw, const struct job_range *ra)
 
 	do_verify(sw, ra);
 	disown(sw, ra);
+	remember_free(sw, ra);
 	from = begin(sw);
 	outcome = sw->sw_target->st_free(sw, ra, &sr);
 	end(sw, JOB_FREE, from);
