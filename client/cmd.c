@@ -27,6 +27,12 @@ static const struct proto_param own_dump[] = {
 	{ NULL, PT_ANY, 0, NULL, NULL, 0, 0, NULL }
 };
 
+static const struct proto_param own_record[] = {
+	{ "file", PT_STRING, PP_REQUIRED, NULL, NULL, 0, 0,
+	    "where to: it is made, or emptied" },
+	{ NULL, PT_ANY, 0, NULL, NULL, 0, 0, NULL }
+};
+
 static command_run cmd_method;
 
 static const struct {
@@ -61,6 +67,10 @@ static const struct {
 	    "What it allocates is kept when vmemctl ends, unless --no-keep.\n\n"
 	    "  vmemctl fragment --pattern comb --target 0.7 --tag f\n"
 	    "  vmemctl free --tag f\n" },
+	{ "record.start", cmd_record_start, own_record,
+	    "What vmemctl replay takes. It goes on until record stop.\n\n"
+	    "  vmemctl record start heap.vmt; ...; vmemctl record stop\n"
+	    "  vmemctl replay heap.vmt\n" },
 	{ "soak.start", cmd_soak_start, command_no_params,
 	    "The job is named as for `soak`; only its daemon groups are run.\n"
 	    "It goes on when vmemctl ends, unless --no-keep.\n\n"

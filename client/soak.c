@@ -47,6 +47,8 @@ const struct proto_param soak_params[] = {
 	    "print a built-in job, to be changed" },
 	{ "keys", PT_BOOL, 0, "false", NULL, 0, 0,
 	    "what a job may say" },
+	{ "record", PT_STRING, 0, NULL, NULL, 0, 0,
+	    "record the arena's operations into this file, for replay" },
 	{ "plant", PT_ENUM, 0, NULL, "overlap leak flip lost-wakeup "
 	    "double-hand-out stale-mapping", 0, 0,
 	    "have the daemon do this wrong: is it found? (builds with "
@@ -271,6 +273,7 @@ run(struct soak_run *sr, const struct args *ar)
 
 	sr->sr_out = text_of(ar, "out");
 	sr->sr_log = text_of(ar, "log");
+	sr->sr_record = text_of(ar, "record");
 	sr->sr_plant = text_of(ar, "plant");
 	sr->sr_chaos = asked(ar, "chaos");
 	sr->sr_progress = !sr->sr_ctl->ct_json && isatty(STDERR_FILENO);

@@ -10,7 +10,7 @@
  *	soak_report.c	progress, and the report for people
  *	soak_files.c	verdict.json, intervals.ndjson
  *	soak_html.c	report.html, from these two
- *	soak_cmd.c	`soak start` and `report`
+ *	soak_cmd.c	`soak start`, `record start` and `report`
  *
  * The parent forks a process for each client worker, and keeps in memory that
  * all of them share: the control block, their books, the owners' map, and the
@@ -32,7 +32,7 @@
 
 extern const struct proto_param soak_params[], report_params[];
 extern const char soak_help[];
-command_run cmd_soak, cmd_soak_start, cmd_report;
+command_run cmd_soak, cmd_soak_start, cmd_report, cmd_record_start;
 
 /* ---- inside ------------------------------------------------------------- */
 
@@ -137,6 +137,10 @@ _Noreturn void soak_worker_main(struct soak_run *sr, struct soak_slot *sl);
 /* Run it, from the baseline to the last look.  CTL_DONE: it came to an end,
  * whatever it found; otherwise told. */
 enum ctl_exit soak_run(struct soak_run *sr);
+
+/* Have an arena (in JSON) be recorded into a file.  CTL_DONE, or told. */
+enum ctl_exit soak_record(struct ctl *ct, const char *arena_json,
+    const char *path);
 
 /* Have the daemon plant its bug and inject its faults, or no more. */
 enum ctl_exit soak_sabotage(struct soak_run *sr, bool on);

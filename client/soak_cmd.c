@@ -1,13 +1,15 @@
 /*
- * soak_cmd.c - `soak start`, which leaves a job with the daemon, and `report`,
- * which makes the page of what a soak has left in a directory.
+ * soak_cmd.c - `soak start`, which leaves a job with the daemon; `record start`;
+ * and `report`, which makes the page of what a soak has left in a directory.
  */
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cmd.h"
 #include "client/job.h"
@@ -49,6 +51,54 @@ cmd_soak_start(struct ctl *ct, const struct command *cm, struct args *ar)
 		code = output_result(ct, cm, reply.result);
 	free(text);
 	vmemclient_reply_fini(&reply);
+	return (code);
+}
+
+/* ---- record start ------------------------------------------------------- */
+
+enum ctl_exit
+soak_record(struct ctl *ct, const char *arena_json, const char *path)
+{
+	struct vmemclient_reply reply = VMEMCLIENT_REPLY_INIT;
+	struct vmemclient *vc;
+	enum ctl_exit code = ctl_connect(ct, &vc);
+	char params[128];
+	int fd, error;
+
+	if (code != CTL_DONE)
+		return (code);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return (ctl_fail(ct, CTL_USAGE, "output", "record: %s: %s",
+		    path, strerror(errno)));
+	(void)snprintf(
+	    params, sizeof(params), "{\"arena\":%.100s}", arena_json);
+	error = vmemclient_call_fd(
+	    vc, "record.start", params, fd, ct->ct_timeout_ms, &reply);
+	(void)close(fd);
+	if (error != 0)
+		code = ctl_broken(ct, "record.start", error);
+	else if (reply.code != 0)
+		code = ctl_refused(ct, "record.start", &reply);
+	vmemclient_reply_fini(&reply);
+	return (code);
+}
+
+enum ctl_exit
+cmd_record_start(struct ctl *ct, const struct command *cm, struct args *ar)
+{
+	const json_t *arena = json_object_get(ar->ar_params, "arena");
+	char *text = arena != NULL ?
+	    json_dumps(arena, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) :
+	    strdup("\"heap\"");
+	enum ctl_exit code;
+
+	(void)cm;
+	if (text == NULL)
+		return (ctl_fail(ct, CTL_USAGE, "no_memory", "out of memory"));
+	code = soak_record(ct, text,
+	    json_string_value(json_object_get(ar->ar_own, "file")));
+	free(text);
 	return (code);
 }
 

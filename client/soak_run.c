@@ -487,6 +487,9 @@ begin(struct soak_run *sr)
 	ctl_catch();
 	for (unsigned int i = 0; i < sr->sr_workers && code == CTL_DONE; i++)
 		code = fork_worker(sr, &sr->sr_shared->ss_slots[i]);
+	if (code == CTL_DONE && sr->sr_record != NULL)
+		code = soak_record(
+		    sr->sr_ctl, sr->sr_arena_json, sr->sr_record);
 	if (code == CTL_DONE)
 		code = soak_sabotage(sr, true);
 	if (code == CTL_DONE)
@@ -596,11 +599,25 @@ find_leak(struct soak_run *sr)
 }
 
 static enum ctl_exit
+stop_recording(struct soak_run *sr)
+{
+	enum ctl_exit code;
+	char params[128];
+
+	(void)snprintf(
+	    params, sizeof(params), "{\"arena\":%s}", sr->sr_arena_json);
+	json_decref(soak_fetch(sr, "record.stop", params, &code));
+	return (code);
+}
+
+static enum ctl_exit
 finish(struct soak_run *sr)
 {
 	enum ctl_exit code = sr->sr_broken;
 
 	sr->sr_end_ns = clock_ns();
+	if (code == CTL_DONE && sr->sr_record != NULL)
+		code = stop_recording(sr);
 	/* What is on purpose ends before the end is judged. */
 	if (code == CTL_DONE)
 		code = soak_sabotage(sr, false);

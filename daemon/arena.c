@@ -15,6 +15,7 @@
 
 #include "daemon/backing.h"
 #include "daemon/cache.h"
+#include "daemon/record.h"
 
 /*
  * Wired arenas import this much at least: spans of different imports never
@@ -329,11 +330,14 @@ struct arena *
 arena_unmake(struct arena *ar)
 {
 	struct arena *source;
+	uint64_t ops;
 
 	if (ar == NULL)
 		return (NULL);
 	source = ar->ar_source;
 	cache_close(ar);
+	(void)record_stop(ar, &ops);
+	record_delete(atomic_load(&ar->ar_recorder));
 	vmem_destroy(ar->ar_vm);
 	if (source != NULL && ar->ar_size != 0) {
 		span_unback(ar);

@@ -34,6 +34,7 @@
 struct backing;
 struct holding;
 struct kmem;
+struct recorder;
 
 enum arena_kind { ARENA_IDENTIFIERS, ARENA_VA, ARENA_WIRED, ARENA_PAGEABLE };
 
@@ -74,6 +75,8 @@ struct arena {
 	struct htab ar_windows;		/* [R] and by class and window */
 	uint64_t ar_classes[SIZE_CLASSES]; /* [R] allocations in each class */
 	LIST_HEAD(, holding) ar_groups;	/* [R] */
+
+	_Atomic(struct recorder *) ar_recorder;	/* or NULL: see record.h */
 
 	struct lock ar_latency_lock;	/* what is below */
 	struct hist ar_latency[ARENA_OPS];	/* nanoseconds */

@@ -370,6 +370,7 @@ adopt_granted(struct alloc_state *as)
 		as->as_allocs[i]->al_addr = as->as_addrs[i];
 		as->as_allocs[i]->al_size = as->as_want.sw_size;
 		as->as_allocs[i]->al_cached = as->as_waiter->wt_vr.vr_cached;
+		as->as_allocs[i]->al_align = as->as_want.sw_align;
 	}
 	as->as_taken = as->as_count;
 }

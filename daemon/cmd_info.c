@@ -23,8 +23,7 @@ static void
 write_features(struct buf *b, const struct daemon *dm)
 {
 	static const char *const later[] = { "map", "subscribe",
-		"journal", "sync", "http", "read_only_socket", "idem",
-		"record" };
+		"journal", "sync", "http", "read_only_socket", "idem" };
 	static const char *const modes[VMPAGER_MODES] = {
 		[VMPAGER_SOFTWARE] = "software",
 		[VMPAGER_UFFD] = "uffd",
@@ -49,6 +48,7 @@ write_features(struct buf *b, const struct daemon *dm)
 	jw_kbool(b, "soak", true);
 	jw_kbool(b, "direct_map", true);
 	jw_kbool(b, "rseq", strncmp(vmem_qcache_mechanism(), "rseq", 4) == 0);
+	jw_kbool(b, "record", true);
 #ifdef VMEM_FAULT_INJECTION
 	jw_kbool(b, "fault_injection", true);
 #else

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -309,6 +310,62 @@ conn_settle(struct conn *cn)
 	set_event(&cn->cn_write_event, &cn->cn_writing, backlog);
 }
 
+/* Keep the descriptors that came, as far as there is room; close the rest. */
+static void
+keep_fds(struct conn *cn, struct msghdr *mh)
+{
+	struct cmsghdr *cm;
+
+	for (cm = CMSG_FIRSTHDR(mh); cm != NULL; cm = CMSG_NXTHDR(mh, cm)) {
+		const unsigned char *data = CMSG_DATA(cm);
+		size_t n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (cm->cmsg_level != SOL_SOCKET ||
+		    cm->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, data + i * sizeof(int), sizeof(int));
+			if (cn->cn_fd_count < CONN_FDS_MAX)
+				cn->cn_fds[cn->cn_fd_count++] = fd;
+			else
+				(void)close(fd);
+		}
+	}
+}
+
+int
+conn_take_fd(struct conn *cn)
+{
+	int fd;
+
+	if (cn->cn_fd_count == 0)
+		return (-1);
+	fd = cn->cn_fds[0];
+	cn->cn_fd_count--;
+	memmove(cn->cn_fds, cn->cn_fds + 1, cn->cn_fd_count * sizeof(int));
+	return (fd);
+}
+
+static ssize_t
+receive(struct conn *cn, int fd, char *room)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(CONN_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = { room, TURN_READ };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room) };
+	ssize_t n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0 && mh.msg_controllen > 0)
+		keep_fds(cn, &mh);
+	return (n);
+}
+
 static void
 conn_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -321,7 +378,7 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 		conn_close(cn);
 		return;
 	}
-	n = recv(fd, room, TURN_READ, MSG_DONTWAIT);
+	n = receive(cn, fd, room);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0)
@@ -414,6 +471,8 @@ conn_close(struct conn *cn)
 	(void)evtimer_del(&cn->cn_timer);
 	(void)close(cn->cn_fd);
 	cn->cn_fd = -1;
+	while (cn->cn_fd_count > 0)
+		(void)close(conn_take_fd(cn));
 	conn_mute(cn);
 	soak_conn_gone(cn);
 	wait_cancel_client(cn, PE_CANCELLED);

@@ -40,6 +40,8 @@
 #define STALL_S 30
 #define BATCH_OUT_MAX (16u * 1024 * 1024)	/* replies of one batch */
 
+#define CONN_FDS_MAX 4u			/* descriptors of a connection */
+
 struct request;
 struct soak_watch;
 
@@ -66,6 +68,8 @@ struct conn {			/* [W] all of it */
 	struct batch *cn_batch;		/* with members still to run */
 	unsigned int cn_requests;	/* under way: job, waiters, batches */
 	LIST_HEAD(, soak_watch) cn_soaks; /* jobs that it started */
+	int cn_fds[CONN_FDS_MAX];	/* that came, and weren't taken yet */
+	unsigned int cn_fd_count;
 	bool cn_ready;			/* in the worker's ready list */
 	bool cn_parked;			/* the job is with the helper */
 	bool cn_blocked;		/* the job waits for `out` to drain */
@@ -90,6 +94,10 @@ void conn_close(struct conn *cn);
 
 /* Where a reply outside of a batch goes. */
 struct buf *conn_out(struct conn *cn);
+
+/* The first descriptor that the peer has passed and nobody has taken: the
+ * caller's from now on.  -1: there is none. */
+int conn_take_fd(struct conn *cn);
 
 /* May more be written now?  For streams. */
 static inline bool

@@ -24,6 +24,7 @@
 
 #include "daemon/cache.h"
 #include "daemon/plant.h"
+#include "daemon/record.h"
 #include "daemon/registry_impl.h"
 #include "util/assert.h"
 
@@ -155,9 +156,14 @@ int
 reg_insert(struct registry *rg, struct holding *gr, struct client *cl,
     bool keep, struct alloc **allocs, size_t count)
 {
+	struct arena *ar = gr->gr_arena;
 	size_t i;
 	int error = 0;
 
+	/* Before anybody can free them. */
+	for (i = 0; record_wanted(ar) && i < count; i++)
+		allocs[i]->al_record = record_alloc(
+		    ar, allocs[i]->al_size, allocs[i]->al_align);
 	lock_acquire(&rg->rg_lock);
 	for (i = 0; i < count && error == 0; i++) {
 		allocs[i]->al_group = gr;
@@ -165,13 +171,16 @@ reg_insert(struct registry *rg, struct holding *gr, struct client *cl,
 		error = reg_link_locked(rg, allocs[i]);
 	}
 	if (error == 0)
-		gr->gr_arena->ar_allocs += count;
+		ar->ar_allocs += count;
 	else
 		for (i--; i > 0; i--) {
 			reg_unlink_locked(rg, allocs[i - 1]);
 			gr->gr_refs--;
 		}
 	lock_release(&rg->rg_lock);
+	for (i = 0; error != 0 && i < count; i++)
+		if (allocs[i]->al_record != 0)
+			record_free(ar, allocs[i]->al_record);
 	return (error);
 }
 
@@ -358,6 +367,28 @@ reg_uncount_locked(struct alloc *al, uint64_t bytes, uint64_t segments)
 	}
 }
 
+/* Of a trace: the last piece of an id frees it, another only a part. */
+static void
+record_gone(struct registry *rg, struct arena *ar, const struct alloc *al)
+{
+	struct record_left *rl = al->al_left;
+	bool last = true;
+
+	if (rl != NULL) {
+		lock_acquire(&rg->rg_lock);
+		rl->rl_bytes -= al->al_size;
+		last = rl->rl_bytes == 0;
+		lock_release(&rg->rg_lock);
+	}
+	if (last)
+		record_free(ar, al->al_record);
+	else
+		record_part(ar, al->al_record, al->al_addr - rl->rl_base,
+		    al->al_size);
+	if (last)
+		free(rl);
+}
+
 void
 reg_release(struct registry *rg, struct alloc *al)
 {
@@ -376,6 +407,8 @@ reg_release(struct registry *rg, struct alloc *al)
 	reg_group_put_locked(rg, al->al_group);
 	lock_release(&rg->rg_lock);
 
+	if (al->al_record != 0)
+		record_gone(rg, ar, al);
 	/* Addresses go back only when nothing can fault on them any more. */
 	if (ar->ar_kind == ARENA_PAGEABLE)
 		vmpager_unregister(ar->ar_map, al->al_addr, al->al_size);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/record.h"
 #include "daemon/registry_impl.h"
 #include "util/assert.h"
 
@@ -19,6 +20,7 @@
 struct part {
 	struct alloc *pa_tail;	/* the piece after */
 	struct block *pa_block;
+	struct record_left *pa_left;
 };
 
 static int
@@ -74,6 +76,14 @@ part_record(struct registry *rg, struct alloc *al, vmem_addr_t addr,
 	vmem_size_t tail = al->al_size - head - size;
 
 	lock_acquire(&rg->rg_lock);
+	if (al->al_record != 0 && al->al_left == NULL) {
+		*pa->pa_left = (struct record_left) { al->al_record,
+			al->al_addr, al->al_size };
+		al->al_left = pa->pa_left;
+		pa->pa_left = NULL;
+	}
+	if (al->al_left != NULL)
+		al->al_left->rl_bytes -= size;
 	reg_unlink_locked(rg, al);
 	al->al_group->gr_refs--;
 	reg_uncount_locked(al, size, 0);
@@ -86,6 +96,8 @@ part_record(struct registry *rg, struct alloc *al, vmem_addr_t addr,
 		rest->al_group = al->al_group;
 		rest->al_client = al->al_client;
 		rest->al_block = al->al_block;
+		rest->al_record = al->al_record;
+		rest->al_left = al->al_left;
 		rest->al_cached = al->al_cached;
 		al->al_group->gr_account->ac_segments++;
 		if (al->al_client != NULL)
@@ -106,11 +118,14 @@ int
 reg_free_part(struct registry *rg, struct arena *ar, const struct caller *ca,
     vmem_addr_t addr, vmem_size_t size)
 {
-	struct part pa = { alloc_new(), calloc(1, sizeof(struct block)) };
+	struct part pa = { alloc_new(), calloc(1, sizeof(struct block)),
+		calloc(1, sizeof(struct record_left)) };
 	struct alloc *al = NULL;
+	uint32_t record = 0;
+	vmem_addr_t base = 0;
 	int error = ENOMEM;
 
-	if (pa.pa_tail == NULL || pa.pa_block == NULL)
+	if (pa.pa_tail == NULL || pa.pa_block == NULL || pa.pa_left == NULL)
 		goto out;
 	lock_acquire(&rg->rg_lock);
 	error = part_check_locked(ar, ca, addr, size, &al);
@@ -122,9 +137,15 @@ reg_free_part(struct registry *rg, struct arena *ar, const struct caller *ca,
 		goto out;
 	}
 	part_free_space(rg, ar, al, addr, size, &pa);
+	record = al->al_record;
+	base = al->al_left != NULL ? al->al_left->rl_base : al->al_addr;
+	/* While it is claimed: its last piece can't go before. */
+	if (record != 0)
+		record_part(ar, record, addr - base, size);
 	part_record(rg, al, addr, size, &pa);
 out:
 	alloc_delete(pa.pa_tail);
 	free(pa.pa_block);
+	free(pa.pa_left);
 	return (error);
 }

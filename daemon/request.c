@@ -40,6 +40,8 @@ static const struct handler {
 	{ "reap", cmd_reap },
 	{ "check", cmd_check },
 	{ "dump", cmd_dump },
+	{ "record.start", cmd_record_start },
+	{ "record.stop", cmd_record_stop },
 	{ "soak.start", cmd_soak_start },
 	{ "soak.status", cmd_soak_status },
 	{ "soak.stop", cmd_soak_stop },

@@ -99,6 +99,7 @@ handler_fn cmd_ping, cmd_info, cmd_methods, cmd_stats, cmd_set, cmd_arena_list,
     cmd_arena_info, cmd_arena_create, cmd_arena_destroy, cmd_alloc, cmd_free,
     cmd_advise, cmd_touch, cmd_write, cmd_read, cmd_fill, cmd_verify,
     cmd_fragment, cmd_reap, cmd_check, cmd_dump, cmd_cancel, cmd_clients,
-    cmd_shutdown, cmd_soak_start, cmd_soak_status, cmd_soak_stop;
+    cmd_shutdown, cmd_record_start, cmd_record_stop,
+    cmd_soak_start, cmd_soak_status, cmd_soak_stop;
 
 #endif /* DAEMON_REQUEST_H */

@@ -44,7 +44,8 @@ soak_init(void)
 static void
 soak_free(struct soak_job *sj)
 {
-	reg_arena_put(&sj->sj_daemon->dm_registry, sj->sj_arena);
+	if (sj->sj_arena != NULL)
+		reg_arena_put(&sj->sj_daemon->dm_registry, sj->sj_arena);
 	owners_fini(&sj->sj_owners);
 	job_free(sj->sj_job);
 	free(sj->sj_handovers);
@@ -256,6 +257,10 @@ soak_lead(void *arg)
 	log_info("soak %llu: %s: ended%s%s", (unsigned long long)sj->sj_id,
 	    sj->sj_job->jo_name, sj->sj_control->co_first[0] != '\0' ? ": " :
 	    "", sj->sj_control->co_first);
+	/* The arena may be destroyed once the job has ended, however long its
+	 * books are kept. */
+	reg_arena_put(&sj->sj_daemon->dm_registry, sj->sj_arena);
+	sj->sj_arena = NULL;
 	lead_end(sj);
 	soak_put(sj);
 	/* Release: who sees none left finds everything given back. */
@@ -469,7 +474,7 @@ soak_status_json(struct soak_job *sj, bool brief)
 	groups = groups_json(sj, total);
 	status = json_pack("{s:I, s:s, s:s, s:I, s:b, s:f, s:I, s:I, s:I, s:I}",
 	    "id", (json_int_t)sj->sj_id, "job", sj->sj_job->jo_name, "arena",
-	    sj->sj_arena->ar_name, "seed", (json_int_t)sj->sj_job->jo_seed,
+	    sj->sj_job->jo_arena, "seed", (json_int_t)sj->sj_job->jo_seed,
 	    "running", ended == 0, "seconds",
 	    (double)(now - sj->sj_started_ns) / 1e9, "ops",
 	    (json_int_t)total->su_ops, "fails",

@@ -54,7 +54,8 @@ struct soak_job {
 	bool sj_keep;			/* [I] */
 	struct daemon *sj_daemon;	/* [I] */
 	struct job *sj_job;		/* [I] */
-	struct arena *sj_arena;		/* [I] referenced */
+	struct arena *sj_arena;		/* referenced; the leader's, till its
+					 * end */
 	struct soak_control *sj_control; /* [I] */
 	struct owners sj_owners;	/* [I] */
 	struct handover *sj_handovers;	/* [I] by group, or NULL */

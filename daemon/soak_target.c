@@ -13,6 +13,7 @@
 
 #include "daemon/cache.h"
 #include "daemon/plant.h"
+#include "daemon/record.h"
 #include "daemon/soak.h"
 #include "util/clock.h"
 #include "util/futex.h"
@@ -174,7 +175,7 @@ static enum soak_outcome
 do_alloc(struct soak_worker *sw, const struct job_want *jw,
     struct job_range *ra, struct soak_result *sr)
 {
-	const struct arena *ar = sw->sw_own;
+	struct arena *ar = sw->sw_own;
 	vmem_size_t size;
 
 	if (arena_round(ar, jw->jw_size, &size) != 0)
@@ -204,6 +205,8 @@ do_alloc(struct soak_worker *sw, const struct job_want *jw,
 	if (ar->ar_kind == ARENA_PAGEABLE && plant_bears(PLANT_STALE))
 		(void)vmpager_write(ar->ar_map, ra->ra_addr, "stale", 5);
 	tell_another(ar, ra);
+	if (record_wanted(ar))
+		ra->ra_record = record_alloc(ar, size, jw->jw_align);
 	return (SOAK_DONE);
 }
 
@@ -211,9 +214,11 @@ static enum soak_outcome
 do_free(struct soak_worker *sw, const struct job_range *ra,
     struct soak_result *sr)
 {
-	const struct arena *ar = sw->sw_own;
+	struct arena *ar = sw->sw_own;
 
 	(void)sr;
+	if (ra->ra_record != 0)
+		record_free(ar, ra->ra_record);
 	if (ar->ar_kind == ARENA_PAGEABLE)
 		vmpager_unregister(ar->ar_map, ra->ra_addr, ra->ra_size);
 	give_back(ar, ra);

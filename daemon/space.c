@@ -79,6 +79,7 @@ space_take(struct arena *ar, const struct space_want *sw, struct alloc *al)
 		    PE_EXISTS : PE_NO_SPACE);
 	al->al_size = sw->sw_size;
 	al->al_cached = cached;
+	al->al_align = sw->sw_align;
 	return (PE_OK);
 }
 

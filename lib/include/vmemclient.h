@@ -132,6 +132,12 @@ VMEMCLIENT_EXPORT int vmemclient_call(struct vmemclient *vc, const char *method,
     const char *params, int timeout_ms,
     struct vmemclient_reply *reply) VMEMCLIENT_CHECK;
 
+/* The same with a descriptor for the daemon, which gets a copy (`record.start`
+ * takes one).  What is queued is sent before. */
+VMEMCLIENT_EXPORT int vmemclient_call_fd(struct vmemclient *vc,
+    const char *method, const char *params, int fd, int timeout_ms,
+    struct vmemclient_reply *reply) VMEMCLIENT_CHECK;
+
 /*
  * Queue a request, and give its id (from 1, one up each time) in *idp.  It is
  * sent when enough has gathered, by vmemclient_flush(), or by whatever waits

@@ -29,8 +29,9 @@ struct job_range {
 	uint64_t ra_addr;
 	uint64_t ra_size;	/* as given: rounded */
 	uint64_t ra_op;		/* number of the operation that made it */
-	uint32_t ra_flags;	/* the caller's */
-	uint32_t ra_id;		/* the caller's */
+	uint16_t ra_flags;	/* the caller's, as what follows */
+	uint16_t ra_id;
+	uint32_t ra_record;
 };
 
 /* What is wanted of the next allocation: as in the method `alloc`. */

@@ -66,7 +66,7 @@ struct proto_method {
  * these, and the daemon's handlers read their arguments by them.
  */
 enum { ARG_ALL_ARENA };			/* stats, reap, check */
-enum { ARG_ONLY_ARENA };
+enum { ARG_ONLY_ARENA };			/* record.start, record.stop */
 enum { ARG_SET_NAME, ARG_SET_VALUE };
 enum { ARG_INFO_ARENA };
 enum { ARG_CREATE_NAME, ARG_CREATE_SIZE, ARG_CREATE_SOURCE, ARG_CREATE_BASE,

@@ -381,7 +381,7 @@ static void
 do_alloc(struct soak_worker *sw)
 {
 	struct soak_tally *ta = sw->sw_tally;
-	struct job_range ra = { .ra_op = sw->sw_op, .ra_id = sw->sw_owner };
+	struct job_range ra = { .ra_op = sw->sw_op, .ra_id = (uint16_t)sw->sw_owner };
 	struct job_want jw;
 	struct soak_result sr;
 	enum soak_outcome outcome;

@@ -75,11 +75,11 @@ caught()
 }
 
 for where in client daemon; do
-	caught $where overlap bytes 'overlap: was given'
-	caught $where double-hand-out bytes 'overlap: was given'
-	caught $where flip bytes 'bytes changed'
-	caught $where stale-mapping bytes "stale bytes: fresh memory isn't zero"
-	caught $where leak bytes 'leak: .* is still allocated' --duration 1s
-	caught $where lost-wakeup waits 'lost wake-up'
+	caught "$where" overlap bytes 'overlap: was given'
+	caught "$where" double-hand-out bytes 'overlap: was given'
+	caught "$where" flip bytes 'bytes changed'
+	caught "$where" stale-mapping bytes "stale bytes: fresh memory isn't zero"
+	caught "$where" leak bytes 'leak: .* is still allocated' --duration 1s
+	caught "$where" lost-wakeup waits 'lost wake-up'
 done
 finish

@@ -377,8 +377,7 @@ def parameters(d):
             id=1, client=1 << 40)
     for method, params in [
             ("map", {"arena": "heap"}), ("subscribe", {}),
-            ("unsubscribe", {}),
-            ("record.start", {})]:
+            ("unsubscribe", {})]:
         c.error(method, 11, "not_supported", None, method, **params)
     c.close()
 

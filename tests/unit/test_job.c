@@ -205,8 +205,8 @@ run_stream(struct job *job, uint64_t seed, unsigned int n, struct run *run)
 			run->high = jw.jw_size > run->high ? jw.jw_size :
 			    run->high;
 			run->mean += (double)jw.jw_size;
-			ra = (struct job_range) { addr++, jw.jw_size, i, 0,
-				0 };
+			ra = (struct job_range) { .ra_addr = addr++,
+				.ra_size = jw.jw_size, .ra_op = i };
 			job_stream_add(st, &ra);
 		} else if (op == JOB_FREE) {
 			job_stream_take(st, &ra);
