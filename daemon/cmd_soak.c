@@ -71,6 +71,20 @@ watch_tell(evutil_socket_t fd, short what, void *arg)
 	conn_wake(cn);
 }
 
+/* The job has been stopped by the connection that watches it: its last word
+ * comes now, and its memory needn't wait for the timer. */
+static void
+watch_last(struct conn *cn, const struct soak_job *sj)
+{
+	struct soak_watch *sw;
+
+	LIST_FOREACH(sw, &cn->cn_soaks, sw_link)
+		if (sw->sw_job == sj) {
+			watch_tell(-1, 0, sw);
+			return;
+		}
+}
+
 int
 soak_watch(struct soak_job *sj, struct conn *cn)
 {
@@ -266,8 +280,10 @@ status_answer(struct request *rq)
 	struct status_state *ss = rq->rq_state;
 	struct buf *b;
 
-	if (ss->ss_stop)
+	if (ss->ss_stop) {
+		watch_last(rq->rq_conn, ss->ss_job);
 		soak_forget(ss->ss_job);
+	}
 	if (ss->ss_text == NULL)
 		return (reply_fail(rq, PE_INTERNAL, NULL, "no memory"));
 	b = reply_begin(rq);
