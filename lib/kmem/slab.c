@@ -177,7 +177,7 @@ slab_adopt(struct slab_cache *sc, uint64_t base)
 
 /* One more slab on the list, with sc_lock dropped while the source works. */
 static int
-slab_get(struct slab_cache *sc)
+slab_get(struct slab_cache *sc) REQUIRES(sc->sc_lock)
 {
 	const struct slab_source *ss = sc->sc_source;
 	uint64_t base;
@@ -201,7 +201,7 @@ slab_get(struct slab_cache *sc)
 /* Give the longest idle slab back, if it is idle since `before`.  false:
  * there is none, or the source doesn't take it. */
 static bool
-drain_one(struct slab_cache *sc, uint64_t before)
+drain_one(struct slab_cache *sc, uint64_t before) REQUIRES(sc->sc_lock)
 {
 	const struct slab_source *ss = sc->sc_source;
 	struct slab *sl = TAILQ_FIRST(&sc->sc_idle), *found;

@@ -37,11 +37,13 @@ struct cached {
 	struct slab_cache *cd_items;	/* vacache, pools: by pages - 1 */
 	unsigned int cd_count;		/* of them */
 	struct kmem *cd_kmem;
-	uint64_t cd_ticked;
+	uint64_t cd_ticked;		/* by one thread */
+	_Atomic bool *cd_seen;		/* cd_items that were ever used */
 	/* pools, by the size of the pool page: now, and when most. */
 	_Atomic uint64_t cd_bytes[MODEL_POOL_SIZES];
 	_Atomic uint64_t cd_used[MODEL_POOL_SIZES];
-	uint64_t cd_peak[MODEL_POOL_SIZES], cd_waste[MODEL_POOL_SIZES];
+	_Atomic uint64_t cd_peak[MODEL_POOL_SIZES];
+	_Atomic uint64_t cd_waste[MODEL_POOL_SIZES];
 };
 
 static struct cached *
@@ -119,16 +121,26 @@ static void
 pool_count(struct cached *cd, uint64_t size, bool out)
 {
 	unsigned int c = pool_class(pages_of(size));
-	uint64_t item = pages_of(size) * MODEL_PAGE, bytes;
+	uint64_t item = pages_of(size) * MODEL_PAGE, bytes, peak;
 
 	if (cd->cd_model.m_spec.sp_kind != MODEL_POOLS)
 		return;
 	model_add(&cd->cd_used[c], out ? item : (uint64_t)0 - item);
 	bytes = model_read(&cd->cd_bytes[c]);
-	if (bytes > cd->cd_peak[c]) {
-		cd->cd_peak[c] = bytes;
-		cd->cd_waste[c] = bytes - model_read(&cd->cd_used[c]);
-	}
+	peak = model_read(&cd->cd_peak[c]);
+	if (bytes > peak && atomic_compare_exchange_strong_explicit(
+	    &cd->cd_peak[c], &peak, bytes, memory_order_relaxed,
+	    memory_order_relaxed))
+		atomic_store_explicit(&cd->cd_waste[c],
+		    bytes - model_read(&cd->cd_used[c]), memory_order_relaxed);
+}
+
+/* Of 4096 pools few are ever used: the others needn't be locked to see that
+ * there is nothing.  Set before the cache is used, so by who would miss it. */
+static bool
+seen(const struct cached *cd, unsigned int i)
+{
+	return (atomic_load_explicit(&cd->cd_seen[i], memory_order_relaxed));
 }
 
 static uint64_t
@@ -139,7 +151,7 @@ reap(struct cached *cd, uint64_t before)
 	if (cd->cd_kmem != NULL)
 		return (kmem_reap(cd->cd_kmem));
 	for (unsigned int i = 0; i < cd->cd_count; i++)
-		if (cd->cd_items[i].sc_slabs > 0)
+		if (seen(cd, i))
 			bytes += slab_reap(&cd->cd_items[i], before);
 	return (bytes);
 }
@@ -153,6 +165,8 @@ take(struct cached *cd, uint64_t size, uint64_t align, unsigned int how,
 		    cd->cd_inner, size, align, how, addrp));
 	if (cd->cd_kmem != NULL)
 		return (kmem_alloc(cd->cd_kmem, size, addrp));
+	atomic_store_explicit(&cd->cd_seen[pages_of(size) - 1], true,
+	    memory_order_relaxed);
 	return (slab_alloc(&cd->cd_items[pages_of(size) - 1], addrp));
 }
 
@@ -219,7 +233,7 @@ cd_tick(struct model *m, uint64_t now_ns)
 		return;
 	cd->cd_ticked = now_ns;
 	for (unsigned int i = 0; i < cd->cd_count; i++)
-		if (cd->cd_items[i].sc_slabs > 0)
+		if (seen(cd, i))
 			slab_tick(&cd->cd_items[i], now_ns);
 	if (now_ns >= POOL_IDLE_NS)
 		(void)reap(cd, now_ns - POOL_IDLE_NS);
@@ -240,7 +254,7 @@ cd_stat(struct model *m, struct model_stat *ms)
 
 	cd->cd_inner->m_ops->mo_stat(cd->cd_inner, ms);
 	for (unsigned int i = 0; i < cd->cd_count; i++)
-		if (cd->cd_items[i].sc_fills > 0) {
+		if (seen(cd, i)) {
 			slab_cache_stat(&cd->cd_items[i], &st);
 			add_cache(ms, &st);
 		}
@@ -249,10 +263,11 @@ cd_stat(struct model *m, struct model_stat *ms)
 		add_cache(ms, &st);
 	for (unsigned int c = 0; m->m_spec.sp_kind == MODEL_POOLS &&
 	     c < MODEL_POOL_SIZES; c++)
-		if (cd->cd_peak[c] > 0) {
+		if (model_read(&cd->cd_peak[c]) > 0) {
 			ms->ms_pool[c].pp_size = (uint64_t)MODEL_PAGE << c;
-			ms->ms_pool[c].pp_bytes = cd->cd_peak[c];
-			ms->ms_pool[c].pp_waste = cd->cd_waste[c];
+			ms->ms_pool[c].pp_bytes = model_read(&cd->cd_peak[c]);
+			ms->ms_pool[c].pp_waste =
+			    model_read(&cd->cd_waste[c]);
 		}
 }
 
@@ -263,7 +278,7 @@ cd_check(struct model *m)
 	const char *why = cd->cd_inner->m_ops->mo_check(cd->cd_inner);
 
 	for (unsigned int i = 0; why == NULL && i < cd->cd_count; i++)
-		if (cd->cd_items[i].sc_fills > 0)
+		if (seen(cd, i))
 			(void)slab_check(&cd->cd_items[i], &why);
 	if (why == NULL && cd->cd_kmem != NULL)
 		(void)kmem_check(cd->cd_kmem, &why);
@@ -281,6 +296,7 @@ cd_destroy(struct model *m)
 	for (unsigned int i = 0; i < cd->cd_count; i++)
 		slab_cache_fini(&cd->cd_items[i]);
 	free(cd->cd_items);
+	free(cd->cd_seen);
 	kmem_destroy(cd->cd_kmem);
 	model_destroy(cd->cd_inner);
 	free(cd);
@@ -292,7 +308,8 @@ make_items(struct cached *cd, unsigned int count)
 	bool pools = cd->cd_model.m_spec.sp_kind == MODEL_POOLS;
 
 	cd->cd_items = calloc(count, sizeof(*cd->cd_items));
-	if (cd->cd_items == NULL)
+	cd->cd_seen = calloc(count, sizeof(*cd->cd_seen));
+	if (cd->cd_items == NULL || cd->cd_seen == NULL)
 		return (ENOMEM);
 	cd->cd_count = count;
 	for (unsigned int i = 0; i < count; i++) {
@@ -318,6 +335,12 @@ make_caches(struct cached *cd)
 	    sp->sp_low ? LOW_MAX : 1));
 }
 
+static const struct model_ops cached_ops = {
+	.mo_alloc = cd_alloc, .mo_free = cd_free, .mo_part = cd_part,
+	.mo_fault = cd_fault, .mo_tick = cd_tick, .mo_stat = cd_stat,
+	.mo_check = cd_check, .mo_destroy = cd_destroy
+};
+
 int
 cached_model_create(const struct model_spec *spec, struct model **mp)
 {
@@ -327,12 +350,7 @@ cached_model_create(const struct model_spec *spec, struct model **mp)
 
 	if (cd == NULL)
 		return (ENOMEM);
-	static const struct model_ops ops = { .mo_alloc = cd_alloc,
-		.mo_free = cd_free, .mo_part = cd_part, .mo_fault = cd_fault,
-		.mo_tick = cd_tick, .mo_stat = cd_stat, .mo_check = cd_check,
-		.mo_destroy = cd_destroy };
-
-	model_init(&cd->cd_model, &ops, spec);
+	model_init(&cd->cd_model, &cached_ops, spec);
 	cd->cd_source = (struct slab_source) { source_get, source_put, cd };
 	below.sp_kind =
 	    spec->sp_kind == MODEL_KMEM ? spec->sp_over : MODEL_KMAP;
@@ -343,6 +361,8 @@ cached_model_create(const struct model_spec *spec, struct model **mp)
 	}
 	if (error != 0) {
 		model_destroy(cd->cd_inner);
+		free(cd->cd_items);
+		free(cd->cd_seen);
 		free(cd);
 		return (error);
 	}

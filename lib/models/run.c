@@ -32,13 +32,19 @@ struct stuck {
 	unsigned int st_how;
 };
 
+/* Held until all threads are there; and then, whether they are to run. */
+struct gate {
+	pthread_mutex_t ga_mutex;
+	bool ga_off;
+};
+
 /* One thread's. */
 struct runner {
 	const struct run_config *ru_config;
 	struct model *ru_model;
 	struct range *ru_ranges;	/* by id; this thread's are its own */
 	unsigned int ru_index;
-	pthread_barrier_t *ru_start;
+	struct gate *ru_gate;
 	struct stuck *ru_stuck;
 	uint64_t ru_live, ru_live_bytes;
 	int ru_error;
@@ -289,6 +295,7 @@ runner_main(void *arg)
 	struct runner *ru = arg;
 	struct run_result *rr = &ru->ru_result;
 	uint64_t start;
+	bool off;
 
 	hist_init(&rr->rr_alloc_ns);
 	hist_init(&rr->rr_free_ns);
@@ -296,7 +303,11 @@ runner_main(void *arg)
 	hist_init(&rr->rr_fault_ns);
 	lock_stat_init(&rr->rr_locks);
 	model_context = (struct model_context) { 0, PHASE_CREATE, 0 };
-	(void)pthread_barrier_wait(ru->ru_start);
+	(void)pthread_mutex_lock(&ru->ru_gate->ga_mutex);
+	off = ru->ru_gate->ga_off;
+	(void)pthread_mutex_unlock(&ru->ru_gate->ga_mutex);
+	if (off)
+		return (NULL);
 	/* Watching costs two looks at the clock for each lock: it is for the
 	 * runs that are about locks. */
 	if (ru->ru_config->rc_watch)
@@ -378,33 +389,30 @@ ranges_free(struct range *ranges, uint32_t count)
 	free(ranges);
 }
 
-/* The first runs in this thread. */
+/* The first runs in this thread.  EAGAIN: no more threads can be had. */
 static int
 run_all(struct runner *runners, unsigned int n)
 {
+	struct gate gate = { PTHREAD_MUTEX_INITIALIZER, false };
 	pthread_t threads[RUN_THREADS_MAX];
-	pthread_barrier_t start;
 	unsigned int started = 1;
-	int error = pthread_barrier_init(&start, NULL, n);
+	int error = 0;
 
-	if (error != 0)
-		return (error);
+	(void)pthread_mutex_lock(&gate.ga_mutex);
 	for (unsigned int i = 0; i < n; i++)
-		runners[i].ru_start = &start;
+		runners[i].ru_gate = &gate;
 	while (error == 0 && started < n) {
 		error = pthread_create(&threads[started], NULL, runner_main,
 		    &runners[started]);
 		if (error == 0)
 			started++;
 	}
-	/* Who has been started waits for all: without them it is the end. */
-	if (error != 0)
-		abort();
+	gate.ga_off = error != 0;
+	(void)pthread_mutex_unlock(&gate.ga_mutex);
 	(void)runner_main(&runners[0]);
-	for (unsigned int i = 1; i < n; i++)
+	for (unsigned int i = 1; i < started; i++)
 		(void)pthread_join(threads[i], NULL);
-	(void)pthread_barrier_destroy(&start);
-	return (0);
+	return (error);
 }
 
 int
