@@ -342,8 +342,8 @@ const struct proto_method proto_methods[] = {
 	{ "soak.stop", PM_ADMIN | PM_READS | PM_DRAINS,
 	    "end a soak job, and forget it", "as soak.status",
 	    params_soak_id },
-	{ "record.start", PM_ADMIN, "record an arena's operations as a trace,"
-	    " into the descriptor passed with the request",
+	{ "record.start", PM_ADMIN,
+	    "record an arena as a trace, into the descriptor passed along",
 	    "an empty object", params_arena_only },
 	{ "record.stop", PM_ADMIN | PM_DRAINS, "end recording", "operations",
 	    params_arena_only },
