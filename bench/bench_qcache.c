@@ -87,36 +87,34 @@ static const struct ranges checked = { .ra_open = checked_open,
 struct floor_slot {
 	_Alignas(64) uint64_t word;
 	uint64_t *rounds;
-	uint8_t low, high;
 	uint64_t round[32];
 };
 
 struct floor {
-	const struct percpu *pc;
+	struct rseq_front front;
 	uint64_t pairs;
-	void **areas;
 };
 
 static void *
 floor_setup(const struct bench_run *run)
 {
 	struct floor *fl = bench_alloc(sizeof(*fl));
+	const struct percpu *pc = percpu_get();
+	void **areas = bench_alloc(pc->pc_count * sizeof(*areas));
 
-	fl->pc = percpu_get();
-	if (fl->pc->pc_mode == PERCPU_LOCK)
+	if (pc->pc_mode == PERCPU_LOCK)
 		bench_skip("no restartable sequences here");
 	fl->pairs = run->br_quick ? 10000 : FLOOR_PAIRS;
-	fl->areas = bench_alloc(fl->pc->pc_count * sizeof(*fl->areas));
-	for (unsigned int k = 0; k < fl->pc->pc_count; k++) {
+	for (unsigned int k = 0; k < pc->pc_count; k++) {
 		struct floor_slot *sl =
 		    aligned_alloc(64, sizeof(struct floor_slot));
 
 		memset(sl, 0, sizeof(*sl));
-		sl->word = 16;
+		sl->word = RSEQ_MAKE(0, 16, 16);
 		sl->rounds = sl->round;
-		sl->high = 32;
-		fl->areas[k] = sl;
+		areas[k] = sl;
 	}
+	fl->front = (struct rseq_front) { areas, pc->pc_place };
 	return (fl);
 }
 
@@ -124,7 +122,6 @@ static void
 floor_phase(void *state, struct bench_out *out)
 {
 	const struct floor *fl = state;
-	void *const *areas = fl->areas;
 	uint64_t start = 0, addr = 0;
 
 	for (unsigned int round = 0; round < 2; round++) {
@@ -132,11 +129,9 @@ floor_phase(void *state, struct bench_out *out)
 
 		start = clock_ns();
 		for (uint64_t i = 0; i < n; i++) {
-			while (rseq_pop(&fl->pc->pc_place, areas, 0, &addr) !=
-			    RSEQ_DONE)
+			while (rseq_pop(&fl->front, 0, &addr) != RSEQ_DONE)
 				continue;
-			while (rseq_push(&fl->pc->pc_place, areas, 0, addr) !=
-			    RSEQ_DONE)
+			while (rseq_push(&fl->front, 0, addr) != RSEQ_DONE)
 				continue;
 		}
 	}

@@ -346,16 +346,13 @@ alloc_plain(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 	return (arena_get(vm, &ft, addrp));
 }
 
-int
-vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
+/* What isn't in a cache, or not to be had by a sequence. */
+static int __attribute__((__noinline__))
+alloc_slow(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
+    vmem_addr_t *addrp)
 {
 	int error;
 
-	NOFAULT_ASSERT();
-	/* One of VM_SLEEP and VM_NOSLEEP, and no strategy. */
-	if (flags - VM_SLEEP <= VM_NOSLEEP - VM_SLEEP &&
-	    qcache_get(vm, size, addrp))
-		return (0);
 	flags_check(vm, flags, "vmem_alloc");
 	if ((flags & VM_SLEEP) != 0)
 		return (vmem_alloc_until(vm, size, flags, NULL, addrp));
@@ -363,6 +360,54 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
 	if (error == ENOMEM)
 		fail_count(vm);
 	return (error);
+}
+
+static int __attribute__((__noinline__, __cold__))
+alloc_restarted(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
+    vmem_addr_t *addrp)
+{
+	qcache_restarted(vm->vm_qcache);
+	return (alloc_slow(vm, size, flags, addrp));
+}
+
+/* The same as vmem_alloc(), with VM_CHECK. */
+static int __attribute__((__noinline__))
+alloc_checked(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
+    vmem_addr_t *addrp)
+{
+	vmem_addr_t addr;
+
+	switch (qcache_pop(vm, size, vm->vm_front.fr_checked_max, &addr)) {
+	case RSEQ_DONE:
+		check_out(qcache_for(vm, size), addr);
+		*addrp = addr;
+		return (0);
+	case RSEQ_REFUSED:
+		return (alloc_slow(vm, size, flags, addrp));
+	case RSEQ_ABORTED:
+		break;
+	}
+	return (alloc_restarted(vm, size, flags, addrp));
+}
+
+int
+vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	NOFAULT_ASSERT();
+	/* One of VM_SLEEP and VM_NOSLEEP, and no strategy? */
+	if (__builtin_expect(flags - VM_SLEEP > VM_NOSLEEP - VM_SLEEP, 0))
+		return (alloc_slow(vm, size, flags, addrp));
+	switch (qcache_pop(vm, size, vm->vm_front.fr_max, addrp)) {
+	case RSEQ_DONE:
+		return (0);
+	case RSEQ_REFUSED:
+		if (vm->vm_front.fr_checked_max != 0)
+			return (alloc_checked(vm, size, flags, addrp));
+		return (alloc_slow(vm, size, flags, addrp));
+	case RSEQ_ABORTED:
+		break;
+	}
+	return (alloc_restarted(vm, size, flags, addrp));
 }
 
 int

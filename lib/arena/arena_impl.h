@@ -13,6 +13,7 @@
 
 #include <vmem.h>
 
+#include "qcache/rseq.h"
 #include "util/assert.h"
 #include "util/lock.h"
 #include "util/nofault.h"
@@ -301,7 +302,17 @@ uint64_t fit_sure(const struct fit *ft);
 
 struct qcaches;
 
+/* All that most operations need, in one line: lib/qcache/fast.h. */
+struct front {
+	struct rseq_front fr_rseq; /* rf_areas: [a] lib/qcache/drain.c */
+	uint64_t fr_max;	/* [I] up to here by sequences; 0: never */
+	uint64_t fr_checked_max; /* [I] likewise, in VM_CHECK arenas */
+	unsigned int fr_shift;	/* [I] log2 of the quantum */
+};
+
 struct vmem {
+	_Alignas(64) struct front vm_front;
+
 	/* Constant after creation [I]. */
 	char vm_name[VMEM_NAME_MAX];
 	uint64_t vm_id;			/* in order of creation */
@@ -317,8 +328,7 @@ struct vmem {
 	struct qcaches *vm_qcache;
 	unsigned int vm_qcache_count;
 	atomic_uint vm_waiters_below;	/* [a] any in its tree?  Pairs with
-					 * itself, a hint (tree.c).  Here, for
-					 * every free reads it */
+					 * itself (tree.c) */
 
 	_Alignas(64) struct lock vm_lock;
 	unsigned int vm_low;		/* [L] units an operation may need */

@@ -30,7 +30,7 @@
 #include "qcache/qcache.h"
 
 static const enum lock_rank cache_ranks[] = { LOCK_QCACHE_CPU,
-	LOCK_QCACHE_DEPOT, LOCK_QCACHE_SLAB };
+	LOCK_QCACHE_BAR, LOCK_QCACHE_DEPOT, LOCK_QCACHE_SLAB };
 #define CACHE_RANKS (sizeof(cache_ranks) / sizeof(cache_ranks[0]))
 
 static void

@@ -129,12 +129,61 @@ arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 
 /* ---- the interface ------------------------------------------------------ */
 
+/* What has no cache, or isn't taken by a sequence. */
+static void __attribute__((__noinline__))
+free_slow(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	if (!qcache_free(vm, addr, size))
+		arena_put(vm, addr, round_size(vm, size), "vmem_free");
+}
+
+static void __attribute__((__noinline__, __cold__))
+free_restarted(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	qcache_restarted(vm->vm_qcache);
+	free_slow(vm, addr, size);
+}
+
+/* The same as vmem_free(), with VM_CHECK. */
+static void __attribute__((__noinline__))
+free_checked(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	struct qcache *qc = qcache_for(vm, size);
+
+	if (qc == NULL) {
+		free_slow(vm, addr, size);
+		return;
+	}
+	check_in(qc, addr, "vmem_free");
+	switch (qcache_push(vm, addr, size, vm->vm_front.fr_checked_max)) {
+	case RSEQ_DONE:
+		return;
+	case RSEQ_ABORTED:
+		qcache_restarted(vm->vm_qcache);
+		break;
+	case RSEQ_REFUSED:
+		break;
+	}
+	qcache_keep(qc, addr);
+}
+
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
 	NOFAULT_ASSERT();
-	if (!qcache_put(vm, addr, size))
-		arena_put(vm, addr, round_size(vm, size), "vmem_free");
+	switch (qcache_push(vm, addr, size, vm->vm_front.fr_max)) {
+	case RSEQ_DONE:
+		return;
+	case RSEQ_REFUSED:
+		if (vm->vm_front.fr_checked_max != 0)
+			free_checked(vm, addr, size);
+		else
+			free_slow(vm, addr, size);
+		return;
+	case RSEQ_ABORTED:
+		free_restarted(vm, addr, size);
+		return;
+	}
 }
 
 void

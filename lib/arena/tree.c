@@ -5,8 +5,8 @@
  * those that import from it (wait.c); and what the quantum caches of any arena
  * of the tree hold keeps spans of the common source from whoever waits.  So an
  * arena counts the requests that wait in it or below (vm_waiters_here), and
- * knows whether any waits in its tree at all (vm_waiters_below, which the
- * caches ask before they keep what is freed).
+ * knows whether any waits in its tree at all (vm_waiters_below); while they do,
+ * its caches are barred.
  *
  * Visits.  Who goes through the arenas holds a pin on the one it is at, so that
  * it isn't destroyed under it.  On the way vr_done may run, which may destroy
@@ -65,8 +65,10 @@ root_of(const struct vmem *vm)
 static void
 waiters_update(struct vmem *vm)
 {
-	atomic_store(&vm->vm_waiters_below,
-	    atomic_load(&root_of(vm)->vm_waiters_here) != 0);
+	unsigned int waits = atomic_load(&root_of(vm)->vm_waiters_here) != 0;
+
+	if (atomic_exchange(&vm->vm_waiters_below, waits) != waits)
+		qcache_bar(vm, waits != 0);
 }
 
 void

@@ -1,25 +1,24 @@
 /*
  * drain.c - giving back: reaping, the periodic call, and for who waits.
  *
- * 1. Emptying other CPUs' slots.  A slot is closed by its gate, for all who are
- * to be emptied at once; then one membarrier() restarts what runs in sequences,
+ * 1. Emptying other CPUs' slots.  The arena is barred: its sequences find a
+ * table of closed slots in place of theirs (rseq.h, 4), and who enters a slot
+ * does without (slot_enter()).  One membarrier() restarts what is in sequences,
  * on whatever CPU; after that nobody but who holds a slot's lock touches it, and
- * its magazines are taken.  Between the two it is marked (sl_draining), so that
- * its own CPU doesn't wait: who finds it so does without.  It needs nothing of
- * the CPU itself: one that was unplugged, or that no thread may run on any more,
- * is emptied like others.
+ * its magazines are taken.  Then the bar is lifted, and what was in them given
+ * back.  It needs nothing of the CPU itself: one that was unplugged, or that no
+ * thread may run on any more, is emptied like others.
  *
  * 2. When.  All of an arena, before a request fails or waits, and by
  * vmem_reap().  By the periodic call what wasn't needed for a period: magazines
  * that the depot never went without, and slots that nobody used.
  *
- * 3. No lost wake-up.  A free pushes (plain stores), then looks whether anybody
- * waits (a plain load, which the processor may do before the stores are seen by
- * others).  A request counts itself as waiting, then empties the caches.  With
- * two plain sides both could miss each other; the fence is on the side that can
- * afford it: when somebody waits, qcache_reap() has the kernel fence all CPUs
- * before it looks.  So either it sees what was pushed, or who pushed sees the
- * request, and empties the caches itself (qcache_settle()).
+ * 3. No lost wake-up.  While requests wait in its tree of arenas, an arena is
+ * barred.  A request counts itself as waiting, which bars (tree.c), then empties
+ * the caches: so what was pushed before the bar it finds, and who frees after it
+ * doesn't push, but goes on to serve (qcache_free_through()).  Only who has
+ * ranges in hand meanwhile, on their way from slabs into a slot, has to ask again
+ * (qcache_settle()).  Thus operations need not look whether anybody waits.
  *
  * 4. A request that fails without anybody waiting only looks, without locks,
  * whether there is something to empty.
@@ -75,6 +74,23 @@ magazine_spill(struct qcache *qc, uint32_t unit)
 
 /* ---- slots -------------------------------------------------------------- */
 
+/* Bar the arena's caches, or lift that bar: its caller's own, others stay. */
+void
+qcache_bar(struct vmem *vm, bool bar)
+{
+	struct qcaches *qs = vm->vm_qcache;
+	unsigned int bars;
+
+	if (qs == NULL)
+		return;
+	lock_acquire(&qs->qs_bar_lock);
+	bars = atomic_load_explicit(&qs->qs_bars, memory_order_relaxed);
+	bars += bar ? 1 : 0 - 1u;
+	atomic_store_explicit(&qs->qs_bars, bars, memory_order_relaxed);
+	qcache_front(vm, bars != 0);
+	lock_release(&qs->qs_bar_lock);
+}
+
 /* Which slots of each area: a bit for each cache. */
 struct selection {
 	uint64_t sn_slots[PERCPU_MAX];
@@ -92,14 +108,31 @@ slot_idle(struct slot *sl)
 	return (idle);
 }
 
-static void
-slot_mark(struct slot *sl)
+static uint64_t
+area_select(struct qcaches *qs, unsigned int k, bool idle_only, bool all)
 {
-	sl->sl_draining++;
-	__atomic_store_n(&sl->sl_gate, RSEQ_GATE_CLOSED, __ATOMIC_RELEASE);
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < qs->qs_count; i++) {
+		struct slot *sl = slot_at(&qs->qs_caches[i], k);
+		bool take = true;
+
+		if (sl == NULL)
+			break;
+		if (!all && slot_held(sl) == 0)
+			continue;
+		if (idle_only) {
+			lock_acquire(&sl->sl_lock);
+			take = slot_idle(sl);
+			lock_release(&sl->sl_lock);
+		}
+		if (take)
+			bits |= UINT64_C(1) << i;
+	}
+	return (bits);
 }
 
-/* Mark those that hold something, or the idle ones, or all; false: none. */
+/* Those that hold something, or the idle ones of them, or all; false: none. */
 static bool
 slots_select(struct qcaches *qs, bool idle_only, bool all,
     struct selection *sn)
@@ -107,59 +140,54 @@ slots_select(struct qcaches *qs, bool idle_only, bool all,
 	bool any = false;
 
 	for (unsigned int k = 0; k < qs->qs_areas; k++) {
-		sn->sn_slots[k] = 0;
-		for (unsigned int i = 0; i < qs->qs_count; i++) {
-			struct slot *sl = slot_at(&qs->qs_caches[i], k);
-
-			if (sl == NULL)
-				break;
-			if (!all && slot_held(sl) == 0)
-				continue;
-			lock_acquire(&sl->sl_lock);
-			if (!idle_only || slot_idle(sl)) {
-				slot_mark(sl);
-				sn->sn_slots[k] |= UINT64_C(1) << i;
-				any = true;
-			}
-			lock_release(&sl->sl_lock);
-		}
+		sn->sn_slots[k] = area_select(qs, k, idle_only, all);
+		any |= sn->sn_slots[k] != 0;
 	}
 	return (any);
 }
 
-/* Take the magazines of a marked slot, and open it. */
+/* With the arena barred: its magazines, before those of a list. */
 static uint32_t
-slot_unload(struct slot *sl)
+slot_unload(struct qcache *qc, struct slot *sl, uint32_t list)
 {
-	uint32_t units;
+	uint32_t units, last;
 
 	lock_acquire(&sl->sl_lock);
+	slot_shut(sl);
 	units = slot_take_all(sl);
-	if (--sl->sl_draining == 0)
-		__atomic_store_n(&sl->sl_gate, 0, __ATOMIC_RELEASE);
+	slot_open(qc, sl);
 	lock_release(&sl->sl_lock);
+	if (units == UNIT_NIL)
+		return (list);
+	for (last = units; MAG(last)->mg_next != UNIT_NIL;)
+		last = MAG(last)->mg_next;
+	MAG(last)->mg_next = list;
 	return (units);
 }
 
 static vmem_size_t
 slots_drain(struct qcaches *qs, bool idle_only, bool all)
 {
-	struct selection sn;
+	uint32_t units[VMEM_QCACHE_MAX] = { UNIT_NIL };
 	vmem_size_t bytes = 0;
+	struct selection sn;
 
 	if (!slots_select(qs, idle_only, all, &sn))
 		return (0);
+	qcache_bar(qs->qs_vm, true);
 	if (qs->qs_rseq)
 		percpu_fence();
 	for (unsigned int k = 0; k < qs->qs_areas; k++)
 		for (uint64_t bits = sn.sn_slots[k]; bits != 0;
 		     bits &= bits - 1) {
-			struct qcache *qc =
-			    &qs->qs_caches[__builtin_ctzll(bits)];
+			int i = __builtin_ctzll(bits);
+			struct qcache *qc = &qs->qs_caches[i];
 
-			bytes += magazines_drain(
-			    qc, slot_unload(slot_at(qc, k)));
+			units[i] = slot_unload(qc, slot_at(qc, k), units[i]);
 		}
+	qcache_bar(qs->qs_vm, false);
+	for (unsigned int i = 0; i < qs->qs_count; i++)
+		bytes += magazines_drain(&qs->qs_caches[i], units[i]);
 	return (bytes);
 }
 

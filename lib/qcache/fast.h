@@ -1,96 +1,56 @@
 /*
  * fast.h - what nearly every vmem_alloc() and vmem_free() of a small range is:
  * one sequence on this CPU's slot.  Everything else is out of line.
+ *
+ * All that it needs is in one line of the arena (struct front): fr_max says at
+ * one comparison whether a size has a cache, sequences are to be had, and the
+ * arena isn't VM_CHECK; the table of areas, whether it is barred.  The way out is
+ * always a tail call, so that neither function has a frame, or saves a register.
+ *
+ * There is one attempt.  A sequence is interrupted if a preemption, a migration
+ * or a signal falls into its few nanoseconds, once in 10^5 at a timer of 1 ms;
+ * then, as when it was refused, the slot's lock is taken, which gets on even
+ * under a debugger that steps through every instruction (slot_enter()).
  */
 #ifndef QCACHE_FAST_H
 #define QCACHE_FAST_H
 
 #include "qcache/qcache_impl.h"
 
-/*
- * Attempts at a sequence.  It is interrupted if a preemption, a migration or a
- * signal falls into its few nanoseconds: once in 10^5 at a timer of 1 ms, twice
- * in a row by chance never.  Three in a row is a debugger that steps through
- * it; then the slot's lock is taken, which is slow, and gets on.
- */
-#define RESTARTS_MAX 3u
-
-void qcache_restarted(struct qcaches *qs);
-
-/* The counterpart of the fence in qcache_reap(): see drain.c. */
+/* Does anybody wait in the arena's tree? */
 static inline bool
 qcache_has_waiters(struct vmem *vm)
 {
-	return (__builtin_expect(
-	    atomic_load_explicit(
-		&vm->vm_waiters_below, memory_order_seq_cst) != 0, 0));
+	return (__builtin_expect(atomic_load_explicit(&vm->vm_waiters_below,
+	    memory_order_relaxed) != 0, 0));
 }
 
-static inline bool
-qcache_pop(struct qcaches *qs, unsigned int cache, vmem_addr_t *addrp)
+/* The slot for a size, less one, which has a cache: its offset in an area. */
+static inline size_t
+qcache_offset(const struct vmem *vm, vmem_size_t size_less_1)
 {
-	for (unsigned int try = 0; try < RESTARTS_MAX; try++) {
-		enum rseq_result result = rseq_pop(&qs->qs_place,
-		    (void *const *)(const void *)qs->qs_area,
-		    cache * sizeof(struct slot), addrp);
-
-		if (result != RSEQ_ABORTED)
-			return (result == RSEQ_DONE);
-		qcache_restarted(qs);
-	}
-	return (false);
+	return ((size_less_1 >> vm->vm_front.fr_shift) * sizeof(struct slot));
 }
 
-static inline bool
-qcache_push(struct qcaches *qs, unsigned int cache, vmem_addr_t addr)
+/* max: fr_max, or fr_checked_max. */
+static inline enum rseq_result
+qcache_pop(struct vmem *vm, vmem_size_t size, vmem_size_t max,
+    vmem_addr_t *addrp)
 {
-	for (unsigned int try = 0; try < RESTARTS_MAX; try++) {
-		enum rseq_result result = rseq_push(&qs->qs_place,
-		    (void *const *)(const void *)qs->qs_area,
-		    cache * sizeof(struct slot), addr);
-
-		if (result != RSEQ_ABORTED)
-			return (result == RSEQ_DONE);
-		qcache_restarted(qs);
-	}
-	return (false);
+	if (__builtin_expect(size - 1 >= max, 0))
+		return (RSEQ_REFUSED);
+	return (rseq_pop(&vm->vm_front.fr_rseq,
+	    qcache_offset(vm, size - 1), addrp));
 }
 
-/* false: not this way, for whatever reason. */
-static inline bool
-qcache_get(struct vmem *vm, vmem_size_t size, vmem_addr_t *addrp)
+static inline enum rseq_result
+qcache_push(struct vmem *vm, vmem_addr_t addr, vmem_size_t size,
+    vmem_size_t max)
 {
-	struct qcaches *qs = vm->vm_qcache;
-	unsigned int cache;
-
-	if (size - 1 >= vm->vm_qcache_max || !qs->qs_rseq)
-		return (false);
-	cache = (unsigned int)((size - 1) >> vm->vm_shift);
-	if (!qcache_pop(qs, cache, addrp))
-		return (false);
-	if (__builtin_expect(qs->qs_check, 0))
-		check_out(&qs->qs_caches[cache], *addrp);
-	return (true);
-}
-
-/* false: the size has no cache. */
-static inline bool
-qcache_put(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
-{
-	struct qcaches *qs = vm->vm_qcache;
-	unsigned int cache;
-
-	if (size - 1 >= vm->vm_qcache_max)
-		return (false);
-	cache = (unsigned int)((size - 1) >> vm->vm_shift);
-	if (__builtin_expect(qs->qs_check, 0))
-		check_in(&qs->qs_caches[cache], addr, "vmem_free");
-	if (!qs->qs_rseq || qcache_has_waiters(vm) ||
-	    !qcache_push(qs, cache, addr))
-		qcache_free(&qs->qs_caches[cache], addr);
-	else if (qcache_has_waiters(vm))
-		qcache_settle(vm);
-	return (true);
+	if (__builtin_expect(size - 1 >= max, 0))
+		return (RSEQ_REFUSED);
+	return (rseq_push(&vm->vm_front.fr_rseq,
+	    qcache_offset(vm, size - 1), addr));
 }
 
 #endif /* QCACHE_FAST_H */

@@ -39,6 +39,8 @@ qcache_fork(struct vmem *vm, enum lock_rank rank, bool hold)
 		return;
 	if (rank == LOCK_QCACHE_CPU)
 		hold_slots(qs, hold);
+	else if (rank == LOCK_QCACHE_BAR)
+		fn(&qs->qs_bar_lock);
 	else if (rank == LOCK_QCACHE_SLAB)
 		fn(&qs->qs_slabs->sb_lock);
 	else
@@ -46,13 +48,18 @@ qcache_fork(struct vmem *vm, enum lock_rank rank, bool hold)
 			fn(&qs->qs_caches[q].qc_depot.dp_lock);
 }
 
-/* In the child, before the locks are released. */
+/* In the child, before the locks are released: nobody bars, for nobody waits or
+ * drains. */
 void
 qcache_fork_child(struct vmem *vm)
 {
 	struct qcaches *qs = vm->vm_qcache;
 
-	for (unsigned int k = 0; qs != NULL && k < qs->qs_areas; k++) {
+	if (qs == NULL)
+		return;
+	atomic_store_explicit(&qs->qs_bars, 0, memory_order_relaxed);
+	qcache_front(vm, false);
+	for (unsigned int k = 0; k < qs->qs_areas; k++) {
 		struct slot *sl = slot_at(&qs->qs_caches[0], k);
 
 		if (sl != NULL && !sl->sl_forking)

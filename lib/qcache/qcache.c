@@ -24,12 +24,12 @@
  * magazine's worth of operations at worst.
  *
  * 3. Per CPU, truly.  The fast path is one restartable sequence: it reads which
- * CPU it is on and commits with one store, and if it was interrupted, it is
- * begun again (rseq.h; fast.h has the whole of it).  What takes more than one
- * store closes the slot first (slot.c), and so does who empties the slots of
- * other CPUs (drain.c).  Where there are no sequences, a slot has a lock, which
- * is nearly always free, for only who was moved between asking for its CPU and
- * locking competes for it (percpu.c says when, and how to choose).  A thread
+ * CPU it is on and commits with one store, and if it was interrupted, the slow
+ * path does it (rseq.h; fast.h has the whole of it).  What takes more than one
+ * store closes the slot first (slot.c); who empties the slots of other CPUs bars
+ * all of the arena (drain.c).  Where there are no sequences, a slot has a lock,
+ * which is nearly always free, for only who was moved between asking for its CPU
+ * and locking competes for it (percpu.c says when, and how to choose).  A thread
  * that ends leaves nothing behind, since nothing is a thread's.
  *
  * 4. Sizes.  There is a cache for each multiple of the quantum; slabs are shared
@@ -42,7 +42,7 @@
  *
  * 6. VM_CHECK: check.c.
  *
- * 7. Locks: slot, then depot; slabs apart.  None is held when the arena's or
+ * 7. Locks: slot, then bar or depot; slabs apart.  None is held when the arena's or
  * the pool's is taken.
  *
  * 8. Bootstrap.  Until the pool has its final place (unit.c, 2.), a magazine
@@ -84,6 +84,7 @@ caches_make(struct vmem *vm, unsigned int areas, unsigned int count)
 	qs->qs_classes = (struct slabclass *)(void *)(base + head + slabs);
 	qs->qs_caches =
 	    (struct qcache *)(void *)(base + head + slabs + classes);
+	lock_init(&qs->qs_bar_lock, "bar", LOCK_QCACHE_BAR);
 	for (unsigned int k = 0; k < areas; k++)
 		qs->qs_area[k] = (void *)(uintptr_t)slot_nowhere;
 	return (qs);
@@ -98,6 +99,30 @@ cache_init(struct qcaches *qs, unsigned int index)
 	qc->qc_index = index;
 	qc->qc_size = (vmem_size_t)(index + 1) << qs->qs_vm->vm_shift;
 	depot_init(&qc->qc_depot);
+}
+
+/* What sequences find from now on. */
+void
+qcache_front(struct vmem *vm, bool barred)
+{
+	struct rseq_front *rf = &vm->vm_front.fr_rseq;
+	void *const *areas = barred ? slot_barred : vm->vm_qcache->qs_area;
+
+	__atomic_store_n(&rf->rf_areas, areas, __ATOMIC_RELEASE);
+}
+
+/* Where sequences are to be had, operations begin with them. */
+static void
+front_init(struct vmem *vm, const struct qcaches *qs)
+{
+	struct front *fr = &vm->vm_front;
+	vmem_size_t max = (vmem_size_t)qs->qs_count << vm->vm_shift;
+
+	fr->fr_rseq.rf_place = qs->qs_place;
+	fr->fr_shift = vm->vm_shift;
+	qcache_front(vm, false);
+	if (qs->qs_rseq)
+		*(qs->qs_check ? &fr->fr_checked_max : &fr->fr_max) = max;
 }
 
 int
@@ -123,6 +148,7 @@ qcache_init(struct vmem *vm, vmem_size_t qcache_max)
 		return (error);
 	vm->vm_qcache_count = count;
 	vm->vm_qcache_max = (vmem_size_t)count << vm->vm_shift;
+	front_init(vm, qs);
 	return (0);
 }
 
@@ -136,11 +162,13 @@ qcache_fini(struct vmem *vm)
 	(void)qcache_reap(vm);
 	vm->vm_qcache_count = 0;
 	vm->vm_qcache_max = 0;
+	vm->vm_front = (struct front) { 0 };
 	vm->vm_qcache = NULL;
 	slot_areas_fini(qs);
 	for (unsigned int i = 0; i < qs->qs_count; i++)
 		depot_fini(&qs->qs_caches[i].qc_depot);
 	slabs_fini(qs);
+	lock_fini(&qs->qs_bar_lock);
 	meta_free(qs, qs->qs_bytes);
 }
 
@@ -307,8 +335,7 @@ qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp)
 		error = arena_serves(qc, ft, &addr);
 		if (error == 0)
 			slabs_counted(qs, &qs->qs_slabs->sb_served);
-	} else if (!(qs->qs_rseq && qcache_pop(qs, qc->qc_index, &addr)) &&
-	    !slot_serves(qc, &addr))
+	} else if (!slot_serves(qc, &addr))
 		error = refill(qc, ft, &addr);
 	if (error != 0)
 		return (error);
@@ -329,16 +356,26 @@ pass_by(struct qcache *qc, vmem_addr_t addr)
 }
 
 void
-qcache_free(struct qcache *qc, vmem_addr_t addr)
+qcache_keep(struct qcache *qc, vmem_addr_t addr)
 {
-	struct vmem *vm = qc->qc_set->qs_vm;
 	struct load ld = { .ld_addrs = &addr, .ld_count = 1,
 		.ld_freed = true };
 
-	if (qcache_has_waiters(vm) || load_slot(qc, &ld) == 0)
+	if (qcache_has_waiters(qc->qc_set->qs_vm) || load_slot(qc, &ld) == 0)
 		pass_by(qc, addr);
-	else
-		qcache_settle(vm);
+}
+
+bool
+qcache_free(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	struct qcache *qc = qcache_for(vm, size);
+
+	if (qc == NULL)
+		return (false);
+	if (qc->qc_set->qs_check)
+		check_in(qc, addr, "vmem_free");
+	qcache_keep(qc, addr);
+	return (true);
 }
 
 void

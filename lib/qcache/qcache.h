@@ -7,12 +7,14 @@
 #ifndef QCACHE_H
 #define QCACHE_H
 
+#include <stdbool.h>
 #include <vmem.h>
 
 #include "util/lock.h"
 
 struct fit;
 struct qcache;
+struct qcaches;
 struct vmem;
 
 /* Caches for every multiple of the quantum up to qcache_max.  ENOMEM. */
@@ -27,14 +29,22 @@ struct qcache *qcache_for(struct vmem *vm, vmem_size_t size);
  * strategy than the arena's own.  ENOMEM. */
 int qcache_alloc(struct qcache *qc, const struct fit *ft, vmem_addr_t *addrp);
 /* To the cache, from who found the fast way barred; to the arena if the cache
- * is full, or if requests wait. */
-void qcache_free(struct qcache *qc, vmem_addr_t addr);
+ * is full, or if requests wait.  false: the size has no cache. */
+bool qcache_free(struct vmem *vm, vmem_addr_t addr, vmem_size_t size);
+/* The same for what has been checked. */
+void qcache_keep(struct qcache *qc, vmem_addr_t addr);
 /* To the slab or the arena at once, serving nobody: one gain. */
 void qcache_free_through(struct qcache *qc, vmem_addr_t addr);
 
 /* Panics if addr, which the caller gives to the arena, is of a cache. */
 void qcache_foreign(
     struct vmem *vm, vmem_addr_t addr, vmem_size_t size, const char *who);
+
+/* A sequence was interrupted. */
+void qcache_restarted(struct qcaches *qs);
+/* Nobody gets at the slots until as many bars are lifted; who is in a sequence
+ * may still be. */
+void qcache_bar(struct vmem *vm, bool bar);
 
 /* Empty all caches of the arena; the bytes that were given back. */
 vmem_size_t qcache_reap(struct vmem *vm);

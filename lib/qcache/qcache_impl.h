@@ -2,8 +2,9 @@
  * qcache_impl.h - what the files of lib/qcache share.  The theory is in
  * qcache.c; each file's own at its head.
  *
- * Letters at fields: [I] constant after creation, [S] the slot's lock and its
- * gate closed, [D] the depot's lock, [B] the slabs' lock, [a] atomic.
+ * Letters at fields: [I] constant after creation, [S] the slot's lock, and it
+ * is closed, [D] the depot's lock, [B] the slabs' lock, [G] the bar's lock, [a]
+ * atomic.
  */
 #ifndef QCACHE_IMPL_H
 #define QCACHE_IMPL_H
@@ -40,15 +41,15 @@ struct slot {
 	_Alignas(64) _Atomic(uint64_t) sl_word; /* pairs with itself: whoever
 						 * else stores has closed it */
 	uint64_t *sl_rounds;	/* [S] of the loaded magazine */
-	uint16_t sl_gate;	/* [S] low, high */
-	uint8_t sl_base;	/* [S] rounds when sl_word was last set */
+	uint8_t sl_count;	/* [S] rounds in it, while closed */
+	uint8_t sl_base;	/* [S] rounds when pops were last 0 */
 	_Atomic(uint8_t) sl_behind; /* [S] rounds in the previous one; also
 				     * read without, as a hint */
-	uint32_t sl_loaded;	/* [S] magazines; UNIT_NIL at first */
-	uint32_t sl_previous;	/* [S] */
 	bool sl_forking;	/* [its lock] it is held for a fork */
-	unsigned int sl_draining; /* [its lock] who is about to empty it */
-	uint64_t sl_hits;	/* [S] up to when sl_word was last set */
+	_Atomic(uint32_t) sl_loaded; /* [S] magazines; UNIT_NIL at first; also
+				      * read without, as a hint */
+	uint32_t sl_previous;	/* [S] */
+	uint64_t sl_hits;	/* [S] up to when pops were last 0 */
 	uint64_t sl_pushes;	/* [S] likewise */
 
 	_Alignas(64) struct lock sl_lock;
@@ -57,8 +58,8 @@ struct slot {
 	uint64_t sl_seen;	/* [its lock] sl_word at the last tick */
 };
 _Static_assert(offsetof(struct slot, sl_word) == RSEQ_WORD &&
-    offsetof(struct slot, sl_rounds) == RSEQ_ROUNDS &&
-    offsetof(struct slot, sl_gate) == RSEQ_LOW, "sequences know the offsets");
+    offsetof(struct slot, sl_rounds) == RSEQ_ROUNDS,
+    "sequences know the offsets");
 
 /* ---- the depot (depot.c) ------------------------------------------------ */
 
@@ -124,20 +125,22 @@ struct qcache {
 };
 
 struct qcaches {
-	/* Read by every operation [I]. */
-	struct vmem *qs_vm;
-	struct rseq_place qs_place;
-	bool qs_rseq;		/* by sequences, not by locks */
-	bool qs_check;		/* the arena is VM_CHECK */
-	uint16_t qs_areas;	/* how many there can be */
-	uint16_t qs_count;	/* caches: one for each number of quanta */
-	const struct percpu *qs_percpu;
-	struct qcache *qs_caches;
-	struct slabs *qs_slabs;
-	struct slabclass *qs_classes;
-	unsigned int qs_nclasses;
-	size_t qs_bytes;	/* of all this */
+	struct vmem *qs_vm;	/* [I] */
+	struct rseq_place qs_place; /* [I] */
+	bool qs_rseq;		/* [I] by sequences, not by locks */
+	bool qs_check;		/* [I] the arena is VM_CHECK */
+	uint16_t qs_areas;	/* [I] how many there can be */
+	uint16_t qs_count;	/* [I] caches: one for each number of quanta */
+	const struct percpu *qs_percpu; /* [I] */
+	struct qcache *qs_caches; /* [I] */
+	struct slabs *qs_slabs;	/* [I] */
+	struct slabclass *qs_classes; /* [I] */
+	unsigned int qs_nclasses; /* [I] */
+	size_t qs_bytes;	/* [I] of all this */
 	_Alignas(64) atomic_ullong qs_restarts; /* [a] of sequences; counter */
+	struct lock qs_bar_lock;
+	atomic_uint qs_bars;	/* [G] who bars them; [a] read with a slot's
+				 * lock, which orders it */
 	/* [a] one area for each index, made when it is first used; release,
 	 * pairs with the sequences and with slot_at(). */
 	_Alignas(64) void *qs_area[];
@@ -158,8 +161,11 @@ uint64_t slot_hits(const struct slot *sl);
 uint64_t slot_pushes(const struct slot *sl);
 unsigned int slot_held(const struct slot *sl);
 uint32_t slot_take_all(struct slot *sl);
+void slot_shut(struct slot *sl);
+void slot_open(struct qcache *qc, struct slot *sl);
 void slot_areas_fini(struct qcaches *qs);
 extern const char slot_nowhere[];
+extern void *const slot_barred[];
 
 /* depot.c */
 void depot_init(struct depot *dp);
@@ -198,6 +204,7 @@ void check_in(struct qcache *qc, vmem_addr_t addr, const char *who);
 /* drain.c */
 void qcache_settle(struct vmem *vm);
 void qcache_gain(struct vmem *vm);
+void qcache_front(struct vmem *vm, bool barred);
 void magazine_spill(struct qcache *qc, uint32_t unit);
 
 #endif /* QCACHE_IMPL_H */

@@ -16,32 +16,36 @@
  * sequence, so it is right until the commit.  A thread whose registration was
  * refused has a negative cpu_id; its mm_cid means nothing.
  *
- * 3. What the sequences see.  A table of one area for each index; in it, at an
- * offset, a slot:
+ * 3. What the sequences see.  A table of one area for each index; in an area,
+ * at an offset, a slot:
  *
- *	 0  sl_word	bits 0-7: rounds in the loaded magazine; 8-63: pops
- *	 8  sl_rounds	the loaded magazine's addresses
- *	16  sl_low	pop only above so many rounds:  0 if open, 255 if closed
- *	17  sl_high	push only below so many rounds: its size if open, else 0
+ *	0  sl_word	bits 0-7: rounds in the loaded magazine; 8-15: room for
+ *			more in it; 16-63: pops
+ *	8  sl_rounds	the loaded magazine's addresses
  *
- *	pop:	load gate, word, rounds, rounds[n - 1]; commit word + 256 - 1
- *	push:	load gate, word, rounds; store rounds[n]; commit word + 1
+ *	pop:	load word; any rounds?  load rounds[n - 1]; commit: a round less,
+ *		room for one more, a pop more
+ *	push:	load word; any room?  store rounds[n]; commit: a round more,
+ *		room for one less
  *
- * The store of a push before its commit is into a place that isn't counted, of
- * a magazine that is this CPU's: harmless if the sequence is aborted.  The
- * count of pops rides in the same word, so that counting costs nothing, and
- * nothing is counted twice by a restart; pushes follow from it (slot.c).
+ * Either is one addition to the word.  The store of a push before its commit is
+ * into a place that isn't counted, of a magazine that is this CPU's: harmless if
+ * the sequence is aborted.  The count of pops rides in the same word, so that
+ * counting costs nothing, and nothing is counted twice by a restart; pushes
+ * follow from it (slot.c).
  *
- * 4. Closing a slot.  To do more than one store can commit, a slot is closed
- * by its gate: nobody pops above 255 or pushes below 0.  Who runs on the slot's
- * index closes it by a sequence: no other thread can be inside one there at
- * that moment, and later ones see the gate.  Anybody else stores into the gate
- * and then has the kernel restart what runs on other CPUs, and see the gate, by
- * membarrier(PRIVATE_EXPEDITED_RSEQ).  The gate is loaded *first*: a sequence
- * that found it open has either loaded everything before the slot was closed,
- * and is aborted by the membarrier or preemption before it can commit, or after
- * it was opened again, and sees all that was changed meanwhile (x86 keeps loads
- * in order, and stores).
+ * 4. Closing a slot.  To do more than one store can commit, a slot is closed:
+ * neither rounds nor room in its word, so everybody is refused.  Who runs on the
+ * slot's index closes it by a sequence: no other thread can be inside one there
+ * at that moment, and later ones see it.
+ *
+ * Anybody else bars all slots of an arena at once: stores the address of a table
+ * of closed ones in place of the table of areas, which each sequence loads
+ * anew, and has the kernel restart what runs on other CPUs, by
+ * membarrier(PRIVATE_EXPEDITED_RSEQ).  A sequence that found the right table has
+ * either committed before that, or is aborted by it, or began after the bar was
+ * lifted, and sees all that was changed meanwhile (x86 keeps loads in order, and
+ * stores).  So barring, whatever for, costs the sequences nothing.
  *
  * 5. Restarts are bounded by the caller: under a debugger that single-steps,
  * every sequence is aborted, for ever.
@@ -73,25 +77,34 @@
 
 enum rseq_result {
 	RSEQ_DONE,
-	RSEQ_REFUSED,	/* the gate is closed, or nothing (no room) is loaded */
+	RSEQ_REFUSED,	/* barred, closed, or nothing (no room) is loaded */
 	RSEQ_ABORTED	/* interrupted: again */
 };
 
 /* Offsets in a slot. */
 #define RSEQ_WORD 0
 #define RSEQ_ROUNDS 8
-#define RSEQ_LOW 16
-#define RSEQ_HIGH 17
-#define RSEQ_GATE_CLOSED 0x00ff
 
-/* A pop, in sl_word. */
-#define RSEQ_POP (256 - 1)
+/* sl_word: see 3. */
+#define RSEQ_N(word) ((unsigned int)((word) & 255))
+#define RSEQ_OPEN(word) (((word) & 0xffff) != 0)
+#define RSEQ_POPS(word) ((word) >> 16)
+#define RSEQ_MAKE(pops, n, room)                                             \
+	((uint64_t)(pops) << 16 | (uint64_t)(room) << 8 | (uint64_t)(n))
+#define RSEQ_POP (65536 + 256 - 1)
+#define RSEQ_PUSH (1 - 256)
 
 /* Where this thread's struct rseq is, and what in it is the index: offsets from
  * the thread pointer. */
 struct rseq_place {
 	intptr_t rp_cs;		/* rseq_cs; cpu_id is 4 below it */
 	intptr_t rp_index;	/* cpu_id or mm_cid */
+};
+
+/* What a sequence begins with. */
+struct rseq_front {
+	void *const *rf_areas;	/* for each index; or of those that are barred */
+	struct rseq_place rf_place;
 };
 
 #ifdef HAVE_RSEQ
@@ -109,17 +122,21 @@ rseq_base(void)
 #define RSEQ_STR_(x) #x
 #define RSEQ_STR(x) RSEQ_STR_(x)
 
-/* Begin a sequence from label 1 to label 2; 4 is where it is aborted to. */
-#define RSEQ_BEGIN(scratch)						\
+/* Begin a sequence from label 1 to label 2; 4 is where it is aborted to.
+ * `cs', which is where rseq_cs is, stays there. */
+#define RSEQ_BEGIN(scratch, cs)						\
 	".pushsection __rseq_cs, \"aw\"\n\t"				\
 	".balign 32\n"							\
 	"3:\n\t"							\
 	".long 0, 0\n\t"						\
 	".quad 1f, 2f - 1f, 4f\n\t"					\
 	".popsection\n\t"						\
+	"movq %[place], " cs "\n\t"					\
 	"leaq 3b(%%rip), " scratch "\n\t"				\
-	"movq " scratch ", %%fs:(%[cs])\n"				\
-	"1:\n\t"
+	"movq " scratch ", %%fs:(" cs ")\n"				\
+	"1:\n\t"							\
+	"cmpl $0, %%fs:-4(" cs ")\n\t" /* cpu_id: registered? */	\
+	"js %l[refused]\n\t"
 
 #define RSEQ_END							\
 	"2:\n\t"							\
@@ -132,37 +149,38 @@ rseq_base(void)
 
 /* This index' slot at an offset into its area: into `slot`. */
 #define RSEQ_SLOT							\
-	"cmpl $0, %%fs:-4(%[cs])\n\t" /* cpu_id: registered? */		\
-	"js %l[refused]\n\t"						\
-	"movl %%fs:(%[index]), %k[slot]\n\t"				\
-	"movq (%[areas],%[slot],8), %[slot]\n\t"
+	"movq %[index], %[n]\n\t"					\
+	"movl %%fs:(%[n]), %k[n]\n\t"					\
+	"movq %[areas], %[slot]\n\t"					\
+	"movq (%[slot],%[n],8), %[slot]\n\t"				\
+	"addq %[off], %[slot]\n\t"
 
-/* areas: a pointer for each index; off: the slot's offset there. */
+#define RSEQ_FRONT(rf)							\
+	[place] "m"((rf)->rf_place.rp_cs),				\
+	[index] "m"((rf)->rf_place.rp_index), [areas] "m"((rf)->rf_areas)
+
 static inline enum rseq_result
-rseq_pop(const struct rseq_place *rp, void *const *areas, size_t off,
-    uint64_t *addrp)
+rseq_pop(const struct rseq_front *rf, size_t off, uint64_t *addrp)
 {
-	uint64_t addr, word, n, rounds;
+	uint64_t addr, word, n;
 	char *slot;
 
 	__asm__ __volatile__ goto(
-	    RSEQ_BEGIN("%[word]")
+	    RSEQ_BEGIN("%[word]", "%[slot]")
 	    RSEQ_SLOT
-	    "movzbl %c[low](%[slot],%[off]), %k[rounds]\n\t"
-	    "movq (%[slot],%[off]), %[word]\n\t"
+	    "movq (%[slot]), %[word]\n\t"
+	    "testb %b[word], %b[word]\n\t"
+	    "jz %l[refused]\n\t"
 	    "movzbl %b[word], %k[n]\n\t"
-	    "cmpl %k[rounds], %k[n]\n\t"
-	    "jbe %l[refused]\n\t"
-	    "movq %c[at](%[slot],%[off]), %[rounds]\n\t"
-	    "movq -8(%[rounds],%[n],8), %[addr]\n\t"
+	    "movq %c[at](%[slot]), %[addr]\n\t"
+	    "movq -8(%[addr],%[n],8), %[addr]\n\t"
 	    "addq %[pop], %[word]\n\t"
-	    "movq %[word], (%[slot],%[off])\n"
+	    "movq %[word], (%[slot])\n"
 	    RSEQ_END
 	    : [addr] "=&r"(addr), [word] "=&r"(word), [n] "=&r"(n),
-	    [rounds] "=&r"(rounds), [slot] "=&r"(slot)
-	    : [cs] "r"(rp->rp_cs), [index] "r"(rp->rp_index),
-	    [areas] "r"(areas), [off] "r"(off), [low] "i"(RSEQ_LOW),
-	    [at] "i"(RSEQ_ROUNDS), [pop] "i"(RSEQ_POP)
+	    [slot] "=&r"(slot)
+	    : RSEQ_FRONT(rf), [off] "r"(off), [at] "i"(RSEQ_ROUNDS),
+	    [pop] "i"(RSEQ_POP)
 	    : "memory", "cc"
 	    : refused, aborted);
 	*addrp = addr;
@@ -174,30 +192,27 @@ aborted:
 }
 
 static inline enum rseq_result
-rseq_push(const struct rseq_place *rp, void *const *areas, size_t off,
-    uint64_t addr)
+rseq_push(const struct rseq_front *rf, size_t off, uint64_t addr)
 {
 	uint64_t word, n, rounds;
 	char *slot;
 
 	__asm__ __volatile__ goto(
-	    RSEQ_BEGIN("%[word]")
+	    RSEQ_BEGIN("%[word]", "%[slot]")
 	    RSEQ_SLOT
-	    "movzbl %c[high](%[slot],%[off]), %k[rounds]\n\t"
-	    "movq (%[slot],%[off]), %[word]\n\t"
+	    "movq (%[slot]), %[word]\n\t"
+	    "testl $0xff00, %k[word]\n\t"
+	    "jz %l[refused]\n\t"
 	    "movzbl %b[word], %k[n]\n\t"
-	    "cmpl %k[rounds], %k[n]\n\t"
-	    "jae %l[refused]\n\t"
-	    "movq %c[at](%[slot],%[off]), %[rounds]\n\t"
+	    "movq %c[at](%[slot]), %[rounds]\n\t"
 	    "movq %[addr], (%[rounds],%[n],8)\n\t"
-	    "addq $1, %[word]\n\t"
-	    "movq %[word], (%[slot],%[off])\n"
+	    "addq %[push], %[word]\n\t"
+	    "movq %[word], (%[slot])\n"
 	    RSEQ_END
 	    : [word] "=&r"(word), [n] "=&r"(n), [rounds] "=&r"(rounds),
 	    [slot] "=&r"(slot)
-	    : [cs] "r"(rp->rp_cs), [index] "r"(rp->rp_index),
-	    [areas] "r"(areas), [off] "r"(off), [addr] "r"(addr),
-	    [high] "i"(RSEQ_HIGH), [at] "i"(RSEQ_ROUNDS)
+	    : RSEQ_FRONT(rf), [off] "r"(off), [addr] "r"(addr),
+	    [at] "i"(RSEQ_ROUNDS), [push] "i"(RSEQ_PUSH)
 	    : "memory", "cc"
 	    : refused, aborted);
 	return (RSEQ_DONE);
@@ -207,26 +222,29 @@ aborted:
 	return (RSEQ_ABORTED);
 }
 
-/* Close the slot of `index` by its gate.  RSEQ_REFUSED: this thread doesn't run
- * there. */
+/* Close the slot of `index`; what its word was.  RSEQ_REFUSED: this thread
+ * doesn't run there. */
 static inline enum rseq_result
-rseq_close(const struct rseq_place *rp, uint32_t index, uint16_t *gate)
+rseq_close(const struct rseq_place *rp, uint32_t index, void *slot,
+    uint64_t *wordp)
 {
-	uint64_t scratch;
+	uint64_t word, closed;
 
 	__asm__ __volatile__ goto(
-	    RSEQ_BEGIN("%[scratch]")
-	    "cmpl $0, %%fs:-4(%[cs])\n\t"
-	    "js %l[refused]\n\t"
+	    RSEQ_BEGIN("%[closed]", "%[word]")
 	    "cmpl %[want], %%fs:(%[index])\n\t"
 	    "jne %l[refused]\n\t"
-	    "movw %[closed], (%[gate])\n"
+	    "movq (%[slot]), %[word]\n\t"
+	    "movq %[word], %[closed]\n\t"
+	    "xorw %w[closed], %w[closed]\n\t"
+	    "movq %[closed], (%[slot])\n"
 	    RSEQ_END
-	    : [scratch] "=&r"(scratch)
-	    : [cs] "r"(rp->rp_cs), [index] "r"(rp->rp_index),
-	    [want] "r"(index), [gate] "r"(gate), [closed] "i"(RSEQ_GATE_CLOSED)
+	    : [word] "=&r"(word), [closed] "=&r"(closed)
+	    : [place] "m"(rp->rp_cs), [index] "r"(rp->rp_index),
+	    [want] "r"(index), [slot] "r"(slot)
 	    : "memory", "cc"
 	    : refused, aborted);
+	*wordp = word;
 	return (RSEQ_DONE);
 refused:
 	return (RSEQ_REFUSED);
@@ -237,25 +255,24 @@ aborted:
 #else /* the fallback is all there is */
 
 static inline enum rseq_result
-rseq_pop(const struct rseq_place *rp, void *const *areas, size_t off,
-    uint64_t *addrp)
+rseq_pop(const struct rseq_front *rf, size_t off, uint64_t *addrp)
 {
-	(void)rp, (void)areas, (void)off, (void)addrp;
+	(void)rf, (void)off, (void)addrp;
 	return (RSEQ_REFUSED);
 }
 
 static inline enum rseq_result
-rseq_push(const struct rseq_place *rp, void *const *areas, size_t off,
-    uint64_t addr)
+rseq_push(const struct rseq_front *rf, size_t off, uint64_t addr)
 {
-	(void)rp, (void)areas, (void)off, (void)addr;
+	(void)rf, (void)off, (void)addr;
 	return (RSEQ_REFUSED);
 }
 
 static inline enum rseq_result
-rseq_close(const struct rseq_place *rp, uint32_t index, uint16_t *gate)
+rseq_close(const struct rseq_place *rp, uint32_t index, void *slot,
+    uint64_t *wordp)
 {
-	(void)rp, (void)index, (void)gate;
+	(void)rp, (void)index, (void)slot, (void)wordp;
 	return (RSEQ_REFUSED);
 }
 

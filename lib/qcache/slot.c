@@ -4,21 +4,20 @@
  * The fast path pops and pushes by a sequence (rseq.h), or, without sequences,
  * under the slot's lock.  Everything else is here, the same for both: exchange
  * the two magazines, get another from the depot.  For that a thread enters the
- * slot: it takes the lock, so that it is alone here, and closes the gate, so
+ * slot: it takes the lock, so that it is alone here, and closes the slot, so
  * that it is alone with the sequences; then all is plain memory.
  *
- * Counting.  The word holds the rounds loaded and the pops since it was last
- * set, when there were sl_base rounds; hence
+ * Counting.  The word holds the rounds loaded and the pops since those were
+ * last 0, when there were sl_base rounds; hence
  *
  *	pushes since = rounds - sl_base + pops
  *
- * and each time the word is set anew, both are added up.  A reader with the
- * lock adds what the word says to that, and disturbs nobody.
+ * and each time another magazine is loaded, both are added up.  A reader with
+ * the lock adds what the word says to that, and disturbs nobody.
  *
  * Areas.  An index' slots, one for each cache, are an area of their own, made
  * when a thread first runs there: so CPUs that aren't there cost nothing.  Until
- * then the index has slot_nowhere, whose slots are closed to pops and pushes,
- * being empty and of no size.
+ * then the index has slot_nowhere, whose slots have neither rounds nor room.
  */
 #include "config.h"
 
@@ -31,6 +30,18 @@
 
 const char slot_nowhere[VMEM_QCACHE_MAX * sizeof(struct slot)]
     __attribute__((aligned(64)));
+
+/* The table of areas while an arena is barred: drain.c, 1. */
+#define NOWHERE_8(x) (x), (x), (x), (x), (x), (x), (x), (x)
+#define NOWHERE_64(x)                                                        \
+	NOWHERE_8(x), NOWHERE_8(x), NOWHERE_8(x), NOWHERE_8(x),              \
+	    NOWHERE_8(x), NOWHERE_8(x), NOWHERE_8(x), NOWHERE_8(x)
+#define NOWHERE ((void *)(uintptr_t)slot_nowhere)
+void *const slot_barred[] = { NOWHERE_64(NOWHERE), NOWHERE_64(NOWHERE),
+	NOWHERE_64(NOWHERE), NOWHERE_64(NOWHERE), NOWHERE_64(NOWHERE),
+	NOWHERE_64(NOWHERE), NOWHERE_64(NOWHERE), NOWHERE_64(NOWHERE) };
+_Static_assert(sizeof(slot_barred) / sizeof(slot_barred[0]) == PERCPU_MAX,
+    "one for each index");
 
 /* ---- areas -------------------------------------------------------------- */
 
@@ -91,40 +102,64 @@ word(const struct slot *sl)
 	return (atomic_load_explicit(&sl->sl_word, memory_order_relaxed));
 }
 
-static unsigned int
-rounds(const struct slot *sl)
-{
-	return (word(sl) & 255);
-}
-
-uint64_t
-slot_hits(const struct slot *sl)
-{
-	return (sl->sl_hits + (word(sl) >> 8));
-}
-
-uint64_t
-slot_pushes(const struct slot *sl)
-{
-	uint64_t w = word(sl);
-
-	return (sl->sl_pushes + (w & 255) - sl->sl_base + (w >> 8));
-}
-
-/* With the slot entered: so many rounds, and what the word counted is kept. */
 static void
-word_set(struct slot *sl, unsigned int count)
+word_store(struct slot *sl, uint64_t w)
 {
-	sl->sl_hits = slot_hits(sl);
-	sl->sl_pushes = slot_pushes(sl);
-	sl->sl_base = (uint8_t)count;
-	atomic_store_explicit(&sl->sl_word, count, memory_order_relaxed);
+	atomic_store_explicit(&sl->sl_word, w, memory_order_release);
 }
 
 static unsigned int
 behind(const struct slot *sl)
 {
 	return (atomic_load_explicit(&sl->sl_behind, memory_order_relaxed));
+}
+
+static uint32_t
+loaded(const struct slot *sl)
+{
+	return (atomic_load_explicit(&sl->sl_loaded, memory_order_relaxed));
+}
+
+/* With its lock, for the following. */
+uint64_t
+slot_hits(const struct slot *sl)
+{
+	return (sl->sl_hits + RSEQ_POPS(word(sl)));
+}
+
+static uint64_t
+pushes(const struct slot *sl, unsigned int count)
+{
+	return (sl->sl_pushes + count - sl->sl_base + RSEQ_POPS(word(sl)));
+}
+
+uint64_t
+slot_pushes(const struct slot *sl)
+{
+	return (pushes(sl, RSEQ_N(word(sl))));
+}
+
+/* Ranges in it: without its lock a hint, 0 only if there are none or it is open
+ * by now.  (Who has it closed may be about to leave some.) */
+unsigned int
+slot_held(const struct slot *sl)
+{
+	uint64_t w = word(sl);
+
+	if (!RSEQ_OPEN(w) && loaded(sl) != UNIT_NIL)
+		return (1);
+	return (RSEQ_N(w) + behind(sl));
+}
+
+/* With it closed: so many rounds that nobody pushed, and what was counted is
+ * kept. */
+static void
+count_set(struct slot *sl, unsigned int count)
+{
+	sl->sl_pushes = pushes(sl, sl->sl_count);
+	sl->sl_hits = slot_hits(sl);
+	sl->sl_base = sl->sl_count = (uint8_t)count;
+	word_store(sl, 0);
 }
 
 static void
@@ -136,19 +171,29 @@ previous_set(struct slot *sl, uint32_t unit)
 	    memory_order_relaxed);
 }
 
-/* Ranges in it, now: without its lock a hint. */
-unsigned int
-slot_held(const struct slot *sl)
-{
-	return (rounds(sl) + behind(sl));
-}
-
 /* ---- entering and leaving ----------------------------------------------- */
 
-static void
-gate_set(struct slot *sl, uint16_t gate)
+/* Close it: with its lock, where sequences can't be. */
+void
+slot_shut(struct slot *sl)
 {
-	__atomic_store_n(&sl->sl_gate, gate, __ATOMIC_RELEASE);
+	uint64_t w = word(sl);
+
+	sl->sl_count = (uint8_t)RSEQ_N(w);
+	word_store(sl, RSEQ_MAKE(RSEQ_POPS(w), 0, 0));
+}
+
+/* Sequences may be there again. */
+void
+slot_open(struct qcache *qc, struct slot *sl)
+{
+	unsigned int n = sl->sl_count, size = 0;
+
+	if (loaded(sl) != UNIT_NIL)
+		size = atomic_load_explicit(
+		    &qc->qc_depot.dp_size, memory_order_relaxed);
+	word_store(sl,
+	    RSEQ_MAKE(RSEQ_POPS(word(sl)), n, size > n ? size - n : 0));
 }
 
 /* With its lock: false, another index is this thread's by now. */
@@ -156,27 +201,33 @@ static bool
 slot_close(struct qcaches *qs, struct slot *sl, unsigned int index,
     unsigned int try)
 {
-	if (!qs->qs_rseq)
+	uint64_t w;
+
+	if (!qs->qs_rseq) {
+		slot_shut(sl);
 		return (true);
-	switch (rseq_close(&qs->qs_place, index, &sl->sl_gate)) {
+	}
+	switch (rseq_close(&qs->qs_place, index, sl, &w)) {
 	case RSEQ_DONE:
+		sl->sl_count = (uint8_t)RSEQ_N(w);
 		return (true);
 	case RSEQ_ABORTED:
-		atomic_fetch_add_explicit(
-		    &qs->qs_restarts, 1, memory_order_relaxed);
+		qcache_restarted(qs);
 		break;
 	case RSEQ_REFUSED:
 		break;
 	}
 	if (try + 1 < CLOSE_TRIES)
 		return (false);
-	gate_set(sl, RSEQ_GATE_CLOSED);
+	qcache_bar(qs->qs_vm, true);
 	percpu_fence();
+	slot_shut(sl);
+	qcache_bar(qs->qs_vm, false);
 	return (true);
 }
 
 /* The slot that this thread runs on: locked, and closed.  NULL: there is none
- * to be had, or it is being emptied: do without. */
+ * to be had, or the arena is barred: do without. */
 struct slot *
 slot_enter(struct qcache *qc) NO_THREAD_SAFETY_ANALYSIS
 {
@@ -185,6 +236,7 @@ slot_enter(struct qcache *qc) NO_THREAD_SAFETY_ANALYSIS
 	for (unsigned int try = 0;; try++) {
 		unsigned int index = percpu_index(qs->qs_percpu);
 		struct slot *sl = slot_at(qc, index);
+		bool barred;
 
 		if (sl == NULL) {
 			if (area_make(qs, index) == NULL)
@@ -192,13 +244,13 @@ slot_enter(struct qcache *qc) NO_THREAD_SAFETY_ANALYSIS
 			sl = slot_at(qc, index);
 		}
 		lock_acquire(&sl->sl_lock);
-		if (sl->sl_draining == 0 && slot_close(qs, sl, index, try))
+		barred = atomic_load_explicit(
+		    &qs->qs_bars, memory_order_relaxed) != 0;
+		if (!barred && slot_close(qs, sl, index, try))
 			return (sl);
-		if (sl->sl_draining != 0) {
-			lock_release(&sl->sl_lock);
-			return (NULL);
-		}
 		lock_release(&sl->sl_lock);
+		if (barred)
+			return (NULL);
 	}
 }
 
@@ -206,12 +258,7 @@ slot_enter(struct qcache *qc) NO_THREAD_SAFETY_ANALYSIS
 void
 slot_leave(struct qcache *qc, struct slot *sl) NO_THREAD_SAFETY_ANALYSIS
 {
-	unsigned int size = 0;
-
-	if (sl->sl_loaded != UNIT_NIL)
-		size = atomic_load_explicit(
-		    &qc->qc_depot.dp_size, memory_order_relaxed);
-	gate_set(sl, (uint16_t)(size << 8));
+	slot_open(qc, sl);
 	lock_release(&sl->sl_lock);
 }
 
@@ -220,18 +267,18 @@ slot_leave(struct qcache *qc, struct slot *sl) NO_THREAD_SAFETY_ANALYSIS
 static void
 load(struct slot *sl, uint32_t unit)
 {
-	sl->sl_loaded = unit;
+	atomic_store_explicit(&sl->sl_loaded, unit, memory_order_relaxed);
 	sl->sl_rounds = unit == UNIT_NIL ? NULL : MAG(unit)->mg_round;
-	word_set(sl, unit == UNIT_NIL ? 0 : MAG(unit)->mg_rounds);
+	count_set(sl, unit == UNIT_NIL ? 0 : MAG(unit)->mg_rounds);
 }
 
 /* What is loaded becomes the previous one, and `unit` is loaded. */
 static void
 shift(struct slot *sl, uint32_t unit)
 {
-	if (sl->sl_loaded != UNIT_NIL)
-		MAG(sl->sl_loaded)->mg_rounds = rounds(sl);
-	previous_set(sl, sl->sl_loaded);
+	if (loaded(sl) != UNIT_NIL)
+		MAG(loaded(sl))->mg_rounds = sl->sl_count;
+	previous_set(sl, loaded(sl));
 	load(sl, unit);
 }
 
@@ -241,7 +288,7 @@ slot_load_full(struct qcache *qc, struct slot *sl)
 {
 	uint32_t unit, previous = sl->sl_previous;
 
-	if (rounds(sl) > 0)
+	if (sl->sl_count > 0)
 		return (true);
 	if (behind(sl) > 0) {
 		shift(sl, previous);
@@ -270,7 +317,7 @@ slot_load_empty(struct qcache *qc, struct slot *sl, uint32_t *sparep,
 	unsigned int size = atomic_load_explicit(
 	    &qc->qc_depot.dp_size, memory_order_relaxed);
 
-	if (sl->sl_loaded != UNIT_NIL && rounds(sl) < size)
+	if (loaded(sl) != UNIT_NIL && sl->sl_count < size)
 		return (true);
 	if (previous != UNIT_NIL && behind(sl) < size) {
 		shift(sl, previous);
@@ -291,32 +338,27 @@ slot_load_empty(struct qcache *qc, struct slot *sl, uint32_t *sparep,
 vmem_addr_t
 slot_pop(struct slot *sl)
 {
-	unsigned int n = rounds(sl);
-
-	ASSERT(n > 0);
-	atomic_store_explicit(
-	    &sl->sl_word, word(sl) + RSEQ_POP, memory_order_relaxed);
-	return (sl->sl_rounds[n - 1]);
+	ASSERT(sl->sl_count > 0);
+	word_store(sl, word(sl) + RSEQ_MAKE(1, 0, 0));
+	return (sl->sl_rounds[--sl->sl_count]);
 }
 
 void
 slot_push(struct slot *sl, vmem_addr_t addr)
 {
-	ASSERT(rounds(sl) < ROUNDS_MAX);
-	sl->sl_rounds[rounds(sl)] = addr;
-	atomic_store_explicit(
-	    &sl->sl_word, word(sl) + 1, memory_order_relaxed);
+	ASSERT(sl->sl_count < ROUNDS_MAX);
+	sl->sl_rounds[sl->sl_count++] = addr;
 }
 
 /* Add ranges that nobody freed; returns how many it had room for. */
 unsigned int
 slot_stash(struct slot *sl, const vmem_addr_t *addrs, unsigned int count)
 {
-	unsigned int n = rounds(sl), i;
+	unsigned int n = sl->sl_count, i;
 
 	for (i = 0; i < count && n < ROUNDS_MAX; i++)
 		sl->sl_rounds[n++] = addrs[i];
-	word_set(sl, n);
+	count_set(sl, n);
 	return (i);
 }
 
@@ -324,12 +366,12 @@ slot_stash(struct slot *sl, const vmem_addr_t *addrs, unsigned int count)
 uint32_t
 slot_take_all(struct slot *sl)
 {
-	uint32_t units = sl->sl_previous, unit = sl->sl_loaded;
+	uint32_t units = sl->sl_previous, unit = loaded(sl);
 
 	if (units != UNIT_NIL)
 		MAG(units)->mg_next = UNIT_NIL;
 	if (unit != UNIT_NIL) {
-		MAG(unit)->mg_rounds = rounds(sl);
+		MAG(unit)->mg_rounds = sl->sl_count;
 		MAG(unit)->mg_next = units;
 		units = unit;
 	}

@@ -37,6 +37,7 @@ enum lock_rank {
 	LOCK_MODEL = 27,	/* lib/models: a map */
 	LOCK_TAG_POOL = 30,	/* lib/arena: refilling boundary tags */
 	LOCK_QCACHE_CPU = 40,	/* lib/qcache: one CPU's magazines */
+	LOCK_QCACHE_BAR = 45,	/* lib/qcache: who bars an arena's caches */
 	LOCK_QCACHE_DEPOT = 50,	/* lib/qcache: a depot */
 	LOCK_QCACHE_SLAB = 55,	/* lib/qcache: an arena's slabs */
 	LOCK_ARENA = 60,	/* lib/arena: one arena */
