@@ -32,7 +32,10 @@
 
 #include <string.h>
 
-#define FANOUT 24u
+#define NODE_PLACES 24u
+#ifndef FANOUT
+#define FANOUT NODE_PLACES
+#endif
 #define SPARSE (FANOUT / 3)
 #define MERGED_MAX (FANOUT * 3 / 4)
 /* 2^23 entries, at least 8 a node once merged. */
@@ -43,9 +46,9 @@ struct node {
 	uint16_t nd_level;	/* 0: a leaf */
 	uint32_t nd_up;		/* its parent, or UNIT_NIL */
 	uint64_t nd_top;	/* the largest of nd_max */
-	uint64_t nd_key[FANOUT]; /* unused ones are UINT64_MAX */
-	uint64_t nd_max[FANOUT];
-	uint32_t nd_child[FANOUT];
+	uint64_t nd_key[NODE_PLACES]; /* unused ones are UINT64_MAX */
+	uint64_t nd_max[NODE_PLACES];
+	uint32_t nd_child[NODE_PLACES];
 };
 _Static_assert(sizeof(struct node) <= UNIT_BYTES, "a node is a unit");
 
@@ -86,7 +89,7 @@ node_get(struct vmem *vm, unsigned int level)
 	nd->nd_level = (uint16_t)level;
 	nd->nd_up = UNIT_NIL;
 	nd->nd_top = 0;
-	for (unsigned int i = 0; i < FANOUT; i++)
+	for (unsigned int i = 0; i < NODE_PLACES; i++)
 		nd->nd_key[i] = UINT64_MAX;
 	return (unit);
 }
@@ -130,7 +133,8 @@ keys_upto(const struct node *nd, uint64_t key)
 	    (k[3] <= key) + (k[4] <= key) + (k[5] <= key);
 	return (n < nd->nd_count ? n : nd->nd_count);
 }
-_Static_assert(FANOUT == 24, "three borders part four sixths");
+_Static_assert(NODE_PLACES == 24, "three borders part four sixths");
+_Static_assert(FANOUT <= NODE_PLACES, "an array's use, and its length");
 
 /* The child to look into for `key`: the last whose separator is <= key; that
  * of the first child is 0. */
@@ -565,7 +569,7 @@ node_check(uint32_t unit, unsigned int level, uint64_t lo, uint64_t hi,
 	if (nd->nd_level != level || nd->nd_count == 0 ||
 	    nd->nd_count > FANOUT || nd->nd_top != node_max(nd))
 		return (false);
-	for (unsigned int i = nd->nd_count; i < FANOUT; i++)
+	for (unsigned int i = nd->nd_count; i < NODE_PLACES; i++)
 		if (nd->nd_key[i] != UINT64_MAX)
 			return (false);
 	for (unsigned int i = 0; i < nd->nd_count; i++) {

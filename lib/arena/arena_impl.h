@@ -18,6 +18,13 @@
 #include "util/lock.h"
 #include "util/nofault.h"
 
+/*
+ * The sizes of the structures below may be given otherwise on the compiler's
+ * command line: tests/unit/tiny.am makes all of them tiny, so that what happens
+ * at their borders happens all the time.  An array's length is what its unit has
+ * room for (..._PLACES), how much of it is used may be less.
+ */
+
 /* ---- units of memory (unit.c) ------------------------------------------ */
 
 /*
@@ -25,7 +32,9 @@
  * address space, so that a reference is 23 bits: 2^23 units, 4 GiB, room for
  * 3 * 10^8 segments.  Unit 0 is never handed out.
  */
+#ifndef UNIT_BITS
 #define UNIT_BITS 23u
+#endif
 #define UNIT_BYTES 512u
 #define UNIT_NIL 0u
 
@@ -80,7 +89,9 @@ struct addrentry {
 };
 
 /* A tree has no more levels: addrtree.c. */
+#ifndef ADDRTREE_LEVELS
 #define ADDRTREE_LEVELS 10u
+#endif
 
 void addrtree_insert(
     struct vmem *vm, struct addrtree *at, const struct addrentry *entry);
@@ -99,9 +110,14 @@ const char *addrtree_check(const struct addrtree *at);
 
 /* ---- boundary tags, in rows (row.c) ------------------------------------- */
 
-#define ROW_TAGS 56u
+#define ROW_PLACES 56u
+#ifndef ROW_TAGS
+#define ROW_TAGS ROW_PLACES
+#endif
 /* Starts in a row are less than this many quanta apart. */
+#ifndef ROW_REACH
 #define ROW_REACH (UINT64_C(0x7ffffffe))
+#endif
 
 /*
  * A boundary tag says where a segment begins and what it is; it ends where the
@@ -129,8 +145,8 @@ struct row {
 	uint64_t rw_max;	/* quanta: the largest free segment's size */
 	uint64_t rw_free;	/* a bit for each tag of a free segment */
 	uint64_t rw_spare[2];
-	int32_t rw_off[ROW_TAGS]; /* quanta from rw_base; INT32_MAX: unused */
-	uint32_t rw_tag[ROW_TAGS];
+	int32_t rw_off[ROW_PLACES]; /* quanta from rw_base; INT32_MAX: unused */
+	uint32_t rw_tag[ROW_PLACES];
 };
 _Static_assert(sizeof(struct row) == UNIT_BYTES, "a row is a unit");
 
@@ -213,9 +229,13 @@ uint64_t row_max(const struct row *rw);
  * Segments of up to FL_EXACT quanta have a bin for each size.  4096 = 64 * 64:
  * a bitmap of two levels, two words to search.
  */
+#ifndef FL_EXACT
 #define FL_EXACT 4096u
+#endif
 #define FL_WORDS (FL_EXACT / 64)
+#ifndef BIN_INLINE
 #define BIN_INLINE 3u
+#endif
 
 /* Free segments of one size: bin.c. */
 struct bin {
@@ -224,7 +244,9 @@ struct bin {
 };
 
 /* What the worst push needs: a new root, and the way down: bin.c. */
+#ifndef BIN_UNITS
 #define BIN_UNITS 4u
+#endif
 
 void bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
 void bin_pop(struct vmem *vm, struct bin *bn);

@@ -23,9 +23,11 @@
 
 #include <string.h>
 
+#ifndef DIGIT_BITS
 #define DIGIT_BITS 7u
+#endif
 #define DIGITS (1u << DIGIT_BITS)
-_Static_assert(DIGITS * sizeof(uint32_t) == UNIT_BYTES, "a node is a unit");
+_Static_assert(DIGITS * sizeof(uint32_t) <= UNIT_BYTES, "a node is a unit");
 
 #define BIN_ROOT(bn) ((bn)->bn_item[0])
 #define BIN_DEPTH(bn) ((bn)->bn_item[1])

@@ -83,7 +83,7 @@ check_row(struct vmem *vm, uint32_t row, struct tally *sum)
 	for (unsigned int i = 1; i < rw->rw_count; i++)
 		if (rw->rw_off[i] <= rw->rw_off[i - 1])
 			return ("a row of tags is out of order");
-	for (unsigned int i = rw->rw_count; i < ROW_TAGS; i++)
+	for (unsigned int i = rw->rw_count; i < ROW_PLACES; i++)
 		if (rw->rw_off[i] != INT32_MAX)
 			return ("a row's unused places aren't marked");
 	if (rw->rw_next != UNIT_NIL &&

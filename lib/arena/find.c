@@ -59,7 +59,7 @@ find_by_size(struct vmem *vm, const struct fit *ft, struct place *p,
 static bool
 row_first(const struct row *rw, uint64_t size, unsigned int *slot)
 {
-	uint64_t bits = *slot < ROW_TAGS ? rw->rw_free >> *slot << *slot : 0;
+	uint64_t bits = *slot < ROW_PLACES ? rw->rw_free >> *slot << *slot : 0;
 
 	for (; bits != 0; bits &= bits - 1) {
 		*slot = (unsigned int)__builtin_ctzll(bits);
@@ -75,7 +75,7 @@ row_last(const struct row *rw, uint64_t size, unsigned int *slot)
 {
 	uint64_t bits;
 
-	if (*slot >= ROW_TAGS)
+	if (*slot >= ROW_PLACES)
 		return (false);
 	bits = rw->rw_free & ((UINT64_C(2) << *slot) - 1);
 	while (bits != 0) {
@@ -99,8 +99,9 @@ seek_up(const struct vmem *vm, struct place *p, uint64_t size)
 		STEP(vm);
 		if (rw->rw_max >= size && row_first(rw, size, &p->slot))
 			return (true);
-		if (!addrtree_first(
-			&vm->vm_rows, rw->rw_base + 1, size, &entry))
+		/* Where the next row begins; 0: there is none. */
+		if (rw->rw_end == 0 || !addrtree_first(&vm->vm_rows,
+			rw->rw_end, size, &entry))
 			return (false);
 		*p = (struct place) { entry.ae_child, 0 };
 	}

@@ -15,7 +15,9 @@
 
 #include "arena/arena_impl.h"
 
+#ifndef RECORDS
 #define RECORDS 15u /* in a unit, beside its head */
+#endif
 #define HEAD_SLOT 15u
 #define RECORDS_ALL ((1u << RECORDS) - 1)
 

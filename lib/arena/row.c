@@ -68,7 +68,7 @@ offs_upto(const struct row *rw, int32_t off)
 	const int32_t *at = rw->rw_off;
 	unsigned int n = 16u * ((unsigned int)(at[15] <= off) +
 		(at[31] <= off) + (at[47] <= off));
-	unsigned int more = n < 48 ? 16 : ROW_TAGS - 48;
+	unsigned int more = n < 48 ? 16 : ROW_PLACES - 48;
 #ifdef __SSE2__
 	const __m128i *four = (const __m128i *)(const void *)(at + n);
 	__m128i above = _mm_set1_epi32(off + 1), sum;
@@ -90,7 +90,8 @@ offs_upto(const struct row *rw, int32_t off)
 	return (n);
 #endif
 }
-_Static_assert(ROW_TAGS > 48 && ROW_TAGS <= 56, "three lines of 16, and two 4s");
+_Static_assert(ROW_PLACES == 56, "three lines of 16, and two 4s");
+_Static_assert(ROW_TAGS <= ROW_PLACES, "an array's use, and its length");
 
 /* The tag of the segment that this quantum lies in. */
 struct place
@@ -242,7 +243,7 @@ row_make(struct vmem *vm, uint32_t after, uint64_t base, uint64_t end)
 	rw->rw_end = end;
 	rw->rw_max = 0;
 	rw->rw_free = 0;
-	offs_clear(rw, 0, ROW_TAGS);
+	offs_clear(rw, 0, ROW_PLACES);
 	if (after != UNIT_NIL) {
 		rw->rw_next = ROW(after)->rw_next;
 		ROW(after)->rw_next = unit;

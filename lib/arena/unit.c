@@ -42,7 +42,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifndef BLOCK_UNITS
 #define BLOCK_UNITS 128u
+#endif
 #define BLOCK_BYTES ((size_t)BLOCK_UNITS * UNIT_BYTES)
 #define BLOCKS_MAX ((1u << UNIT_BITS) / BLOCK_UNITS)
 #define STATIC_BLOCKS 1u

@@ -304,6 +304,36 @@ test_pit_02_span_to_the_top(void **state)
 	finish(vm);
 }
 
+/*
+ * A row of tags may begin at the very last quantum: what comes after it is
+ * nothing, not address 0 again.  To that end: 55 allocations and what is free
+ * above fill a row; the next begins another, and is freed with the one below.
+ */
+static void
+test_pit_02_search_from_the_last_address(void **state)
+{
+	vmem_t *vm = arena(1, TOP, 1);
+	vmem_addr_t a;
+
+	(void)state;
+	for (a = TOP - 56; a != 0; a++)
+		assert_int_equal(vmem_xalloc_addr(vm, a, 1, VM_NOSLEEP), 0);
+	vmem_xfree(vm, TOP - 2, 1);
+	vmem_xfree(vm, TOP - 1, 1);
+	assert_int_equal(vmem_xalloc_addr(vm, TOP - 2, 2, VM_NOSLEEP), 0);
+	vmem_xfree(vm, TOP, 1);
+	/* TOP alone is free there, and it is odd. */
+	assert_int_equal(vmem_xalloc(vm, 1, 2, 0, 0, TOP - 1, TOP,
+	    VM_NOSLEEP | VM_FIRSTFIT, &a), ENOMEM);
+	assert_int_equal(vmem_xalloc(vm, 1, 2, 0, 0, TOP - 1, TOP,
+	    VM_NOSLEEP | VM_BESTFIT, &a), ENOMEM);
+	assert_int_equal(vmem_xalloc(vm, 1, 1, 0, 0, TOP - 1, TOP,
+	    VM_NOSLEEP | VM_FIRSTFIT, &a), 0);
+	assert_true(a == TOP);
+	vmem_xfreeall(vm);
+	finish(vm);
+}
+
 static void
 test_pit_03_size_rounds_to_zero(void **state)
 {
@@ -950,6 +980,7 @@ main(void)
 		cmocka_unit_test(test_xalloc_arguments),
 		cmocka_unit_test(test_pit_01_align_at_the_top),
 		cmocka_unit_test(test_pit_02_span_to_the_top),
+		cmocka_unit_test(test_pit_02_search_from_the_last_address),
 		cmocka_unit_test(test_pit_03_size_rounds_to_zero),
 		cmocka_unit_test(test_pit_04_beyond_the_last_list),
 		cmocka_unit_test(test_pit_05_address_zero),

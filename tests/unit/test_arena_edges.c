@@ -22,10 +22,13 @@
 #include <errno.h>
 #include <vmem.h>
 
+#include "arena/arena_impl.h"
 #include "reference.h"
 
+#ifndef LIVE_MAX
 #define LIVE_MAX 60
-#define SEGS_MAX 256
+#endif
+#define SEGS_MAX (4 * LIVE_MAX + 16)
 #define TOP VMEM_ADDR_MAX
 
 struct seg {
@@ -41,6 +44,8 @@ struct model {
 	unsigned int count, live;
 	uint64_t cursor;	/* after the last one handed out */
 	uint64_t cursor_next;	/* after the last one by next fit */
+	bool dry;		/* no memory for tags is to be had now */
+	uint64_t refused;	/* for that reason */
 	struct rng rng;
 };
 
@@ -280,6 +285,31 @@ is_next(const struct model *m, const struct ref_request *r, uint64_t cursor,
 	return (next == addr);
 }
 
+/* Instant fit may give up under constraints, having looked at so many segments
+ * that are large enough, if none is so large that it fits anywhere in it. */
+#define INSTANT_LOOKS 64u
+
+static bool
+may_give_up(const struct model *m, const struct ref_request *r)
+{
+	ref_wide size = ref_size(r, m->quantum), sure;
+	unsigned int large = 0;
+
+	sure = size + ref_align(r, m->quantum) - m->quantum;
+	if (r->nocross != 0)
+		sure *= 2;
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (m->seg[i].busy || seg_size(&m->seg[i]) < size)
+			continue;
+		if (seg_size(&m->seg[i]) >= sure && r->min == 0 &&
+		    r->max == TOP)
+			return (false);
+		large++;
+	}
+	return ((r->policy == 0 || r->policy == VM_INSTANTFIT) &&
+	    large > INSTANT_LOOKS);
+}
+
 static void
 check_choice(
     const struct model *m, const struct ref_request *r, uint64_t addr)
@@ -332,7 +362,11 @@ step_alloc(struct model *m)
 	}
 	if (error != 0) {
 		assert_int_equal(error, ENOMEM);
-		assert_false(lowest_from(m, &r, 0, &other));
+		if (m->dry && lowest_from(m, &r, 0, &other))
+			m->refused++;
+		else
+			assert_true(!lowest_from(m, &r, 0, &other) ||
+			    may_give_up(m, &r));
 		return;
 	}
 	check_choice(m, &r, addr);
@@ -356,6 +390,8 @@ step_alloc_at(struct model *m)
 		return;
 	}
 	at = seg_at(m, addr);
+	if (m->dry && error == ENOMEM)
+		return;
 	assert_int_equal(error == 0,
 	    at >= 0 && !m->seg[at].busy && m->seg[at].last - addr >= size - 1);
 	if (error == 0)
@@ -382,6 +418,7 @@ step_free_part(struct model *m)
 	int at = pick(m);
 	uint64_t quanta, first, last;
 	unsigned int before = m->count;
+	int error;
 
 	if (at < 0)
 		return;
@@ -389,8 +426,10 @@ step_free_part(struct model *m)
 	first = m->seg[at].first + rng_below(&m->rng, quanta) * m->quantum;
 	quanta = (m->seg[at].last - first + 1) / m->quantum;
 	last = first + (1 + rng_below(&m->rng, quanta)) * m->quantum - 1;
-	assert_int_equal(
-	    vmem_xfree_part(m->vm, first, last - first + 1, VM_NOSLEEP), 0);
+	error = vmem_xfree_part(m->vm, first, last - first + 1, VM_NOSLEEP);
+	if (m->dry && error == ENOMEM)
+		return;
+	assert_int_equal(error, 0);
 	at = (int)seg_cut(m, (unsigned int)at, first, last);
 	m->live += m->count - before;
 	seg_free(m, (unsigned int)at);
@@ -445,12 +484,21 @@ check_list(struct model *m)
 	assert_int_equal(at, m->count);
 }
 
+/* All calls for memory for tags fail from now on, or none does. */
+static void
+step_drought(struct model *m)
+{
+	m->dry = !m->dry;
+	pool_inject(0, m->dry ? UINT64_MAX : 0, rng_below(&m->rng, 2) == 0);
+}
+
 struct span {
 	uint64_t first, last;
 };
 
-static void
-run(uint64_t quantum, const struct span *spans, unsigned int nspans)
+static uint64_t
+run(uint64_t quantum, const struct span *spans, unsigned int nspans,
+    bool droughts)
 {
 	static struct model m;
 
@@ -468,6 +516,8 @@ run(uint64_t quantum, const struct span *spans, unsigned int nspans)
 	for (uint64_t i = 0; i < ref_steps; i++) {
 		uint64_t what = rng_below(&m.rng, 100);
 
+		if (droughts && rng_below(&m.rng, 200) == 0)
+			step_drought(&m);
 		if (what >= 60 || m.live >= LIVE_MAX) {
 			if (what % 5 == 0)
 				step_free_part(&m);
@@ -485,6 +535,8 @@ run(uint64_t quantum, const struct span *spans, unsigned int nspans)
 	assert_true(vmem_size(m.vm, VMEM_ALLOC) == 0);
 	assert_int_equal(vmem_check(m.vm), 0);
 	vmem_destroy(m.vm);
+	pool_inject(0, 0, false);
+	return (m.refused);
 }
 
 /* All that there is but one: the size of all of it is no 64-bit number. */
@@ -496,9 +548,9 @@ test_all_addresses(void **state)
 	static const struct span pages[] = { { 0x100000, TOP } };
 
 	(void)state;
-	run(1, low, 1);
-	run(1, high, 1);
-	run(0x100000, pages, 1);
+	(void)run(1, low, 1, false);
+	(void)run(1, high, 1, false);
+	(void)run(0x100000, pages, 1, false);
 }
 
 /* Spans that touch each other, at both ends and in the middle. */
@@ -512,8 +564,8 @@ test_spans_that_touch(void **state)
 		{ TOP - 0xefff, TOP } };
 
 	(void)state;
-	run(1, spans, 6);
-	run(16, spans, 4);
+	(void)run(1, spans, 6, false);
+	(void)run(16, spans, 4, false);
 }
 
 /* The least there can be. */
@@ -525,9 +577,24 @@ test_few_quanta(void **state)
 	const struct span halves[] = { { half, TOP } };
 
 	(void)state;
-	run(1, ends, 2);
-	run(half, halves, 1);
-	run(UINT64_C(1) << 58, halves, 1);
+	(void)run(1, ends, 2, false);
+	(void)run(half, halves, 1, false);
+	(void)run(UINT64_C(1) << 58, halves, 1, false);
+}
+
+/* Memory for tags runs out, and comes back: what is refused changes nothing,
+ * nothing is lost, and strays are found. */
+static void
+test_droughts(void **state)
+{
+	static const struct span pages[] = { { 0x100000, TOP } };
+	static const struct span bytes[] = { { 0, 0xffff }, { 0x10000, TOP - 1 } };
+	uint64_t refused;
+
+	(void)state;
+	refused = run(0x100000, pages, 1, true);
+	refused += run(1, bytes, 2, true);
+	printf("%llu refused\n", (unsigned long long)refused);
 }
 
 int
@@ -537,6 +604,7 @@ main(void)
 		cmocka_unit_test(test_all_addresses),
 		cmocka_unit_test(test_spans_that_touch),
 		cmocka_unit_test(test_few_quanta),
+		cmocka_unit_test(test_droughts),
 	};
 
 	ref_options(20000);

@@ -25,7 +25,9 @@
 
 #include "reference.h"
 
+#ifndef LIVE_MAX
 #define LIVE_MAX 80
+#endif
 #define UNITS 2048	/* of the root: in the leaf's quanta */
 #define BASE UINT64_C(0x10000)
 #define TOP VMEM_ADDR_MAX

@@ -1,0 +1,318 @@
+/*
+ * Goal: the structures of the arena's core by themselves, and at their borders:
+ * rows, trees and bins that split, join, grow a level and lose it with every
+ * other step.
+ * Method: this program is compiled with tiny sizes (tiny.am), as is the library
+ * that it is linked with.  Trees and bins are compared with sorted arrays;
+ * arenas are filled and emptied in each order, and checked after each step.
+ * The seed is printed; TEST_SEED and TEST_STEPS set it and the length.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <vmem.h>
+
+#include "arena/arena_impl.h"
+#include "reference.h"
+
+static struct rng rng;
+
+static vmem_t *
+arena_new(uint64_t size)
+{
+	vmem_t *vm = vmem_create(
+	    "tiny", 0, size, 1, NULL, NULL, NULL, 0, VM_NOSLEEP);
+
+	assert_non_null(vm);
+	return (vm);
+}
+
+/* ---- the tree by address ------------------------------------------------- */
+
+/* The tree of spans of an arena that has none is the one under test: so that
+ * the arena's stock suffices for it. */
+#define ENTRIES_MAX 700
+
+struct entries {
+	vmem_t *vm;
+	struct addrtree *tree;
+	struct addrentry e[ENTRIES_MAX]; /* by key */
+	unsigned int count;
+};
+
+static struct entries en;
+
+/* The first with a key of at least that. */
+static unsigned int
+entry_from(uint64_t key)
+{
+	unsigned int i = 0;
+
+	while (i < en.count && en.e[i].ae_key < key)
+		i++;
+	return (i);
+}
+
+static uint64_t
+any_key(void)
+{
+	if (en.count > 0 && rng_below(&rng, 3) != 0)
+		return (en.e[rng_below(&rng, en.count)].ae_key +
+		    rng_below(&rng, 5) - 2);
+	return (rng_next(&rng) >> rng_below(&rng, 64));
+}
+
+static void
+entry_insert(void)
+{
+	struct addrentry entry = { .ae_key = any_key(),
+		.ae_max = rng_next(&rng) >> rng_below(&rng, 64) };
+	unsigned int at = entry_from(entry.ae_key);
+
+	if (at < en.count && en.e[at].ae_key == entry.ae_key)
+		return;
+	assert_int_equal(arena_enter(en.vm), 0);
+	addrtree_insert(en.vm, en.tree, &entry);
+	arena_leave(en.vm);
+	memmove(&en.e[at + 1], &en.e[at], (en.count - at) * sizeof(en.e[0]));
+	en.e[at] = entry;
+	en.count++;
+}
+
+static void
+entry_remove(unsigned int at)
+{
+	assert_int_equal(arena_enter(en.vm), 0);
+	addrtree_remove(en.vm, en.tree, en.e[at].ae_key);
+	arena_leave(en.vm);
+	en.count--;
+	memmove(&en.e[at], &en.e[at + 1], (en.count - at) * sizeof(en.e[0]));
+}
+
+/* Its key moves, between its neighbours' keys. */
+static void
+entry_change(unsigned int at)
+{
+	uint64_t lo = at == 0 ? 0 : en.e[at - 1].ae_key + 1;
+	uint64_t hi = at + 1 == en.count ? UINT64_MAX : en.e[at + 1].ae_key - 1;
+	uint64_t room = hi - lo, key;
+
+	key = rng_below(&rng, 4) == 0 ? lo :
+	    rng_below(&rng, 4) == 0   ? hi :
+					lo + rng_below(&rng, room + (room != UINT64_MAX));
+	assert_int_equal(arena_enter(en.vm), 0);
+	addrtree_change(en.vm, en.tree, en.e[at].ae_key, key);
+	arena_leave(en.vm);
+	en.e[at].ae_key = key;
+}
+
+static void
+entry_searches(void)
+{
+	uint64_t key = any_key(), most = 0;
+	uint64_t size = rng_next(&rng) >> rng_below(&rng, 64);
+	struct addrentry got;
+	unsigned int i = entry_from(key);
+	bool found = addrtree_first(en.tree, key, size, &got);
+
+	while (i < en.count && en.e[i].ae_max < size)
+		i++;
+	assert_int_equal(found, i < en.count);
+	if (found)
+		assert_true(got.ae_key == en.e[i].ae_key &&
+		    got.ae_max == en.e[i].ae_max);
+	i = entry_from(key);
+	if (i < en.count && en.e[i].ae_key == key)
+		i++;
+	while (i > 0 && en.e[i - 1].ae_max < size)
+		i--;
+	found = addrtree_last(en.tree, key, size, &got);
+	assert_int_equal(found, i > 0);
+	if (found)
+		assert_true(got.ae_key == en.e[i - 1].ae_key &&
+		    got.ae_max == en.e[i - 1].ae_max);
+	for (i = 0; i < en.count; i++)
+		most = en.e[i].ae_max > most ? en.e[i].ae_max : most;
+	assert_true(addrtree_max(en.tree) == most);
+}
+
+static void
+test_tree_alone(void **state)
+{
+	unsigned int deepest = 0;
+	bool growing = true;
+
+	(void)state;
+	rng_init(&rng, ref_seed);
+	en = (struct entries) { .vm = arena_new(0) };
+	en.tree = &en.vm->vm_spans;
+	for (uint64_t i = 0; i < ref_steps || en.count > 0; i++) {
+		if (en.count == ENTRIES_MAX)
+			growing = false;
+		else if (en.count < 2)
+			growing = true;
+		if (rng_below(&rng, 8) < (growing ? 5u : 2u) &&
+		    en.count < ENTRIES_MAX && i < ref_steps)
+			entry_insert();
+		else if (en.count > 0 && rng_below(&rng, 3) == 0)
+			entry_change((unsigned int)rng_below(&rng, en.count));
+		else if (en.count > 0)
+			entry_remove((unsigned int)rng_below(&rng, en.count));
+		if (en.tree->at_depth > deepest)
+			deepest = en.tree->at_depth;
+		entry_searches();
+		assert_null(addrtree_check(en.tree));
+		assert_true(en.tree->at_count == en.count);
+	}
+	printf("%u levels\n", deepest);
+	assert_true(deepest >= 4);
+	assert_int_equal(en.tree->at_depth, 0);
+	vmem_destroy(en.vm);
+}
+
+/* ---- bins ------------------------------------------------------------------ */
+
+static void
+test_bin_alone(void **state)
+{
+	enum { ITEMS = 3000 };
+	static uint32_t item[ITEMS];
+	struct bin bin = { .bn_count = 0 };
+	unsigned int n = 0, place;
+	bool growing = true;
+	vmem_t *vm = arena_new(0);
+	struct vmem_meta_stat before, after;
+
+	(void)state;
+	rng_init(&rng, ref_seed);
+	vmem_meta_stat(&before);
+	for (uint64_t i = 0; i < ref_steps || n > 0; i++) {
+		if (n == ITEMS)
+			growing = false;
+		else if (n == 0)
+			growing = true;
+		assert_int_equal(arena_enter(vm), 0);
+		if (rng_below(&rng, 8) < (growing ? 7u : 1u) && n < ITEMS &&
+		    i < ref_steps) {
+			item[n] = (uint32_t)rng_next(&rng);
+			WELCOME(vm, bin_push(vm, &bin, item[n]));
+			n++;
+		} else if (n > 0) {
+			bin_pop(vm, &bin);
+			n--;
+		}
+		arena_leave(vm);
+		assert_int_equal(bin.bn_count, n);
+		for (unsigned int k = 0; k < 4 && n > 0; k++) {
+			place = k == 0 ? n - 1 :
+					 (unsigned int)rng_below(&rng, n);
+			assert_int_equal(*bin_item(&bin, place), item[place]);
+		}
+	}
+	vmem_destroy(vm);
+	vmem_meta_stat(&after);
+	assert_true(after.ms_tags_total - after.ms_tags_free <
+	    before.ms_tags_total - before.ms_tags_free);
+}
+
+/* ---- arenas, filled and emptied in every order ----------------------------- */
+
+#define RANGES 600u
+
+enum order { UP, DOWN, ALTERNATE, RANDOM, ORDERS };
+
+/* A permutation of 0 .. RANGES - 1. */
+static void
+permute(unsigned int *at, enum order order)
+{
+	for (unsigned int i = 0; i < RANGES; i++)
+		at[i] = order == UP   ? i :
+		    order == DOWN     ? RANGES - 1 - i :
+		    order == ALTERNATE ? (i < RANGES / 2 ?
+			2 * i : 2 * (i - RANGES / 2) + 1) : i;
+	if (order != RANDOM)
+		return;
+	for (unsigned int i = RANGES - 1; i > 0; i--) {
+		unsigned int k = (unsigned int)rng_below(&rng, i + 1);
+		unsigned int swap = at[i];
+
+		at[i] = at[k];
+		at[k] = swap;
+	}
+}
+
+static void
+must_check(vmem_t *vm)
+{
+	const char *why = NULL;
+
+	if (vmem_check_why(vm, &why) != 0)
+		fail_msg("vmem_check: %s", why);
+}
+
+/* Ranges `pitch' quanta apart: beyond a row's reach, or adjoining. */
+static void
+fill_and_empty(uint64_t pitch, uint64_t size, enum order in, enum order out)
+{
+	unsigned int at[RANGES], deepest = 0;
+	vmem_t *vm = arena_new(RANGES * pitch);
+
+	permute(at, in);
+	for (unsigned int i = 0; i < RANGES; i++) {
+		assert_int_equal(vmem_xalloc_addr(
+		    vm, at[i] * pitch, size, VM_NOSLEEP), 0);
+		must_check(vm);
+	}
+	if (vm->vm_rows.at_depth > deepest)
+		deepest = vm->vm_rows.at_depth;
+	assert_true(deepest >= 4);
+	permute(at, out);
+	for (unsigned int i = 0; i < RANGES; i++) {
+		vmem_xfree(vm, at[i] * pitch, size);
+		must_check(vm);
+	}
+	assert_true(vmem_size(vm, VMEM_MAXFREE) == RANGES * pitch);
+	/* One span and the gap above it. */
+	assert_int_equal(vm->vm_ntags, 2);
+	assert_true(vm->vm_rows.at_depth <= 2);
+	vmem_destroy(vm);
+}
+
+static void
+test_every_order(void **state)
+{
+	static const struct { uint64_t pitch, size; } forms[] = {
+		{ 2, 1 }, { 3, 3 }, { 64, 1 }, { 70, 5 }, { 100, 1 },
+		{ 200, 150 }, { UINT64_C(1) << 40, UINT64_C(1) << 39 } };
+
+	(void)state;
+	rng_init(&rng, ref_seed);
+	for (unsigned int f = 0; f < sizeof(forms) / sizeof(forms[0]); f++)
+		for (unsigned int in = 0; in < ORDERS; in++)
+			for (unsigned int out = 0; out < ORDERS; out++)
+				fill_and_empty(forms[f].pitch, forms[f].size,
+				    (enum order)in, (enum order)out);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tree_alone),
+		cmocka_unit_test(test_bin_alone),
+		cmocka_unit_test(test_every_order),
+	};
+
+	ref_options(20000);
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
