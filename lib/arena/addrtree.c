@@ -14,7 +14,7 @@
  *		i-1 < key[i] <= every key below child i; key[0] is 0.
  *	max[i]	the largest max below child i (in a leaf: the entry's).
  *
- * Insertion splits full nodes on the way down, so one pass does; removal
+ * Insertion splits the full nodes above and at the place, and no others; removal
  * merges a node that has become sparse with a neighbour if both fill at most
  * three quarters of one, so every node but the root's path is at least a third
  * full on average, and an empty one never stays.
@@ -226,14 +226,35 @@ grow_root(struct vmem *vm, struct addrtree *at)
 	vm->vm_low = arena_low(vm);
 }
 
+/*
+ * How many nodes, from the leaf upwards, are full where `key` belongs: those an
+ * insertion splits, and no others.  Down with the one above known to have room
+ * or to have been split, so that one pass does.
+ */
+static unsigned int
+addrtree_full(const struct addrtree *at, uint64_t key)
+{
+	const struct node *nd;
+	unsigned int full = 0;
+
+	if (at->at_depth == 0)
+		return (0);
+	for (nd = NODE(at->at_root); nd->nd_level > 0;
+	     nd = NODE(nd->nd_child[child_for(nd, key)])) {
+		STEP(at);
+		full = nd->nd_count == FANOUT ? full + 1 : 0;
+	}
+	return (nd->nd_count == FANOUT ? full + 1 : 0);
+}
+
 void
 addrtree_insert(
     struct vmem *vm, struct addrtree *at, const struct addrentry *entry)
 {
-	struct node *nd;
-	unsigned int slot;
+	unsigned int full = addrtree_full(at, entry->ae_key), slot;
+	struct node *nd, *child;
 
-	if (at->at_depth == 0 || NODE(at->at_root)->nd_count == FANOUT) {
+	if (full == at->at_depth) {
 		grow_root(vm, at);
 		if (at->at_depth > 1)
 			split_child(vm, NODE(at->at_root), 0);
@@ -242,7 +263,8 @@ addrtree_insert(
 	     nd = NODE(nd->nd_child[slot])) {
 		STEP(vm);
 		slot = child_for(nd, entry->ae_key);
-		if (NODE(nd->nd_child[slot])->nd_count == FANOUT) {
+		child = NODE(nd->nd_child[slot]);
+		if (child->nd_level < full && child->nd_count == FANOUT) {
 			split_child(vm, nd, slot);
 			if (nd->nd_key[slot + 1] <= entry->ae_key)
 				slot++;

@@ -134,13 +134,32 @@ is_plain(const struct vmem *vm, vm_flag_t flags)
 	return ((VM_POLICY(vm, flags) & (VM_INSTANTFIT | VM_BESTFIT)) != 0);
 }
 
+/* There are no units: what needs none can be had all the same. */
+static int
+take_scarce(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+{
+	struct place p;
+	uint64_t addr;
+	bool found;
+
+	arena_enter_free(vm);
+	found = arena_find_scarce(vm, ft, &p, &addr);
+	if (found) {
+		take(vm, p, addr, ft->ft_size);
+		vm->vm_cursor = addr + ft->ft_size;
+		*addrp = addr;
+	}
+	arena_leave(vm);
+	return (found ? 0 : ENOMEM);
+}
+
 static int
 take_once(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	int error = arena_enter(vm);
 
 	if (error != 0)
-		return (error);
+		return (take_scarce(vm, ft, addrp));
 	error = arena_take(vm, ft, addrp);
 	arena_leave(vm);
 	return (error);
@@ -206,7 +225,8 @@ arena_get_slab(struct vmem *vm, uint64_t size, uint64_t *addrp)
 	return (error);
 }
 
-/* Exactly [addr, addr + size): with vm_lock held, after arena_enter(). */
+/* Exactly [addr, addr + size): with vm_lock held.  ENOBUFS: the stock of units
+ * is too short. */
 static int
 take_at(struct vmem *vm, uint64_t addr, uint64_t size) REQUIRES(vm->vm_lock)
 {
@@ -216,28 +236,26 @@ take_at(struct vmem *vm, uint64_t addr, uint64_t size) REQUIRES(vm->vm_lock)
 	vm->vm_lookups++;
 	if ((TAG(p) & TAG_FREE) == 0 || last < addr + (size - 1))
 		return (ENOMEM);
+	if (!arena_affords(vm, p, addr, size))
+		return (ENOBUFS);
 	take(vm, p, addr, size);
 	return (0);
 }
 
-/* The same without it.  Without refill: ENOBUFS if the stock of units is
- * short. */
+/* The same without it.  Without refill the stock is what it is. */
 int
 arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 {
 	int error;
 
 	if (refill) {
-		error = arena_enter(vm);
-		if (error == 0) {
-			error = take_at(vm, addr, size);
-			arena_leave(vm);
-		}
-		return (error);
+		arena_enter_anyhow(vm);
+		error = take_at(vm, addr, size);
+		arena_leave(vm);
+		return (error == ENOBUFS ? ENOMEM : error);
 	}
 	lock_acquire(&vm->vm_lock);
-	error = units_at_hand(vm, vm->vm_low) ? take_at(vm, addr, size) :
-						ENOBUFS;
+	error = take_at(vm, addr, size);
 	lock_release(&vm->vm_lock);
 	return (error);
 }

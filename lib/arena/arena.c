@@ -108,6 +108,18 @@ entered(struct vmem *vm)
 		fl_adopt(vm);
 }
 
+/* Strays wait for units that no operation needs: with the lock, which may be
+ * dropped meanwhile. */
+static void __attribute__((__noinline__))
+strays_refill(struct vmem *vm) REQUIRES(vm->vm_lock)
+{
+	if (units_at_hand(vm, vm->vm_low + BIN_UNITS))
+		return;
+	lock_release(&vm->vm_lock);
+	(void)units_refill(vm);
+	lock_acquire(&vm->vm_lock);
+}
+
 /* Take the lock with all at hand that an operation may need.  ENOMEM: the units
  * can't be had, and the lock isn't held. */
 int
@@ -116,6 +128,8 @@ arena_enter(struct vmem *vm)
 	int error;
 
 	lock_acquire(&vm->vm_lock);
+	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
+		strays_refill(vm);
 	while (__builtin_expect(!stock_suffices(vm), 0)) {
 		/* Others may be quicker, and use it up: then again. */
 		stock_leave(vm);
@@ -133,6 +147,8 @@ void
 arena_enter_free(struct vmem *vm)
 {
 	lock_acquire(&vm->vm_lock);
+	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
+		strays_refill(vm);
 	if (__builtin_expect(!stock_suffices(vm), 0)) {
 		stock_leave(vm);
 		(void)units_refill(vm);
@@ -143,6 +159,15 @@ arena_enter_free(struct vmem *vm)
 		}
 	}
 	entered(vm);
+}
+
+/* With the units that there are, be it less than an operation may need: see
+ * scarce.c. */
+static inline void
+arena_enter_anyhow(struct vmem *vm) ACQUIRE(vm->vm_lock)
+{
+	if (__builtin_expect(arena_enter(vm) != 0, 0))
+		arena_enter_free(vm);
 }
 
 void

@@ -48,12 +48,14 @@ UNIT(uint32_t unit)
 
 /* The stock of an arena: refilled below vm_low (see arena_low()) to that and
  * _FILL more, drained above that and _HIGH more. */
-#define UNITS_FILL 8u
+#define UNITS_FILL (2 * BIN_UNITS)
 #define UNITS_HIGH 40u
 /* The most that arena_low() comes to; and room for what one operation gives
- * back: three rows, their places in the tree, and what three bins shrink by. */
-#define UNITS_LOW_MAX (3 * ADDRTREE_LEVELS + 12)
-#define UNITS_BACK_MAX (3 + 3 * ADDRTREE_LEVELS + 3 * BIN_UNITS)
+ * back.  That is most where a free is the end of a span: five rows (two joined
+ * with what becomes free, two with the gap, and a sparse one), their places in
+ * the tree, the span's place in its own, and what four bins shrink by. */
+#define UNITS_LOW_MAX (3 * ADDRTREE_LEVELS + 7 + BIN_UNITS)
+#define UNITS_BACK_MAX (5 + 6 * ADDRTREE_LEVELS + 4 * BIN_UNITS)
 #define UNITS_MAX (UNITS_LOW_MAX + UNITS_HIGH + UNITS_BACK_MAX)
 
 unsigned int pool_get(uint32_t *units, unsigned int want);
@@ -251,6 +253,7 @@ struct bin {
 void bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
 void bin_pop(struct vmem *vm, struct bin *bn);
 uint32_t *bin_item(struct bin *bn, uint32_t place);
+bool bin_turns(uint32_t place);
 void bin_fini(struct vmem *vm, struct bin *bn);
 
 #define LARGE_NIL 0u
@@ -364,6 +367,8 @@ struct vmem {
 	uint64_t vm_cursor;		/* [L] next fit goes on here */
 	uint64_t vm_generation;		/* [L] changes of the segments */
 	uint64_t vm_freed;		/* [L] times space was gained */
+	uint64_t vm_freed_at;		/* [L] quanta: the last free that found
+					 * the stock short: scarce.c */
 	struct addrtree vm_spans;	/* [L] spans, by address */
 	vmem_reclaim_t *vm_reclaim;	/* [L] */
 	void *vm_reclaim_arg;		/* [L] */
@@ -424,17 +429,27 @@ unit_give(struct vmem *vm, uint32_t unit)
  * Units that an operation may need.  The most is an import and the allocation
  * that it is for: two segments are carved, out of a gap and out of that.
  * Carving adds two tags: two rows at most (the row splits, or they are too far
- * apart for one), hence two insertions next to each other into the tree of
- * rows, by which each level splits once at most, and the root.  Importing adds
- * a span, a split a level and a root too.  A free segment may want a bin to
- * grow, once an operation for sure: the rest is welcome, not needed
- * (freelist.c).
+ * apart for one), so both together four, which are entered into the tree of
+ * rows between the same two neighbours.  These may be of different leaves, and
+ * a separator may lie anywhere between the two, so the four entries go down two
+ * ways that have the root in common.  Of each way each node splits once at
+ * most, for then it has room for more than four: 2 D - 1 nodes with the root,
+ * and a new root.  Importing adds a span, a split a level and a root too.  A
+ * free segment may want a bin to grow, once an operation for sure: the rest is
+ * welcome, not needed (freelist.c).
  */
 static inline unsigned int
 arena_low(const struct vmem *vm)
 {
-	return (2 * (2 + vm->vm_rows.at_depth + 1) + vm->vm_spans.at_depth + 1 +
+	return (4 + 2 * (vm->vm_rows.at_depth + 1) + vm->vm_spans.at_depth + 1 +
 	    BIN_UNITS);
+}
+
+/* Less than that is there: nothing is to be wasted.  scarce.c */
+static inline bool
+stock_is_short(const struct vmem *vm)
+{
+	return (vm->vm_nunits < vm->vm_low);
 }
 
 /*
@@ -508,6 +523,10 @@ int arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill);
 void arena_leave(struct vmem *vm) RELEASE(vm->vm_lock);
 bool arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp);
+bool arena_find_scarce(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp);
+bool arena_affords(const struct vmem *vm, struct place p, uint64_t addr,
+    uint64_t size);
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 void arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who);

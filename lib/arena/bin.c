@@ -79,7 +79,15 @@ way_make(struct vmem *vm, struct bin *bn, uint32_t place)
 	return (&WORDS(unit)[digit(place, 0)]);
 }
 
-/* One more at the end: units_at_hand(vm, BIN_UNITS). */
+/* Does the bin take a unit with that place, and give one back with it? */
+bool
+bin_turns(uint32_t place)
+{
+	return (place == BIN_INLINE ||
+	    (place > BIN_INLINE && place % DIGITS == 0));
+}
+
+/* One more at the end: units_at_hand(vm, BIN_UNITS), or it takes none. */
 void
 bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
 {

@@ -93,6 +93,8 @@ put_place(struct vmem *vm, struct place p, struct freed *span)
 	uint64_t size = to_addr(vm, tag_size(p));
 
 	span->size = 0;
+	if (__builtin_expect(stock_is_short(vm), 0))
+		vm->vm_freed_at = tag_start(p);
 	p = release(vm, p);
 	vm->vm_inuse -= size;
 	vm->vm_nbusy--;
@@ -223,7 +225,6 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	uint64_t last = addr + (size - 1);
 	struct freed span;
 	struct place p;
-	int error;
 
 	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xfree_part");
@@ -231,15 +232,17 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	    last < addr)
 		return (EINVAL);
 	qcache_foreign(vm, addr, size, "vmem_xfree_part");
-	error = arena_enter(vm);
-	if (error != 0)
-		return (error);
+	arena_enter_anyhow(vm);
 	p = row_find(vm, to_quanta(vm, addr));
 	if ((TAG(p) & ~(TAG_SPAN | TAG_IMPORTED)) != TAG_BUSY ||
 	    to_addr(vm, tag_start(p) + tag_size(p)) - 1 < last)
 		vmem_panic("vmem_xfree_part(\"%s\", 0x%" PRIx64 ", %" PRIu64
 		    "): expected a range inside one allocation", vm->vm_name,
 		    addr, size);
+	if (!arena_affords(vm, p, addr, size)) {
+		arena_leave(vm);
+		return (ENOMEM);
+	}
 	put_part(vm, p, addr, size, &span);
 	arena_leave(vm);
 	if (span.size != 0)

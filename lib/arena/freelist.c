@@ -87,7 +87,8 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 		return (TAG_LARGE | record);
 	}
 	bn = &fl->fl_bin[size - 1];
-	if (!units_at_hand(vm, BIN_UNITS) || bn->bn_count >= PLACE_NONE)
+	if ((!units_at_hand(vm, BIN_UNITS) && bin_turns(bn->bn_count)) ||
+	    bn->bn_count >= PLACE_NONE)
 		return (PLACE_NONE);
 	if (bn->bn_count == 0)
 		bit_on(fl, (unsigned int)size - 1);
@@ -188,6 +189,7 @@ fl_adopt(struct vmem *vm)
 				return;
 			fl_remove(vm, p);
 			fl_insert(vm, p);
+			vm->vm_generation++; /* a check that is under way */
 			STEP(vm);
 		}
 		row_settle(vm, p.row);

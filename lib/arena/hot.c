@@ -12,5 +12,6 @@
 #include "arena/freelist.c"
 #include "arena/arena.c"
 #include "arena/find.c"
+#include "arena/scarce.c"
 #include "arena/alloc.c"
 #include "arena/free.c"

@@ -423,22 +423,81 @@ tags_close(struct row *rw, unsigned int slot)
 	rw->rw_off[rw->rw_count] = OFF_UNUSED;
 }
 
+/* Where a row is split that has no room for what comes after `slot`. */
+static unsigned int
+split_at(const struct row *rw, unsigned int slot)
+{
+	if (slot + 2 >= rw->rw_count)
+		return (slot);
+	return (slot <= 1 ? slot + 1 : rw->rw_count / 2u);
+}
+
 /* Room for `count` tags after p, which may move to the new row. */
 static struct place
 row_room(struct vmem *vm, struct place p, unsigned int count)
 {
 	struct row *rw = ROW(p.row);
-	unsigned int at = rw->rw_count / 2;
+	unsigned int at;
 	uint32_t upper;
 
 	if (__builtin_expect(rw->rw_count + count <= ROW_TAGS, 1))
 		return (p);
-	if (p.slot + 2 >= rw->rw_count)
-		at = p.slot;
-	else if (p.slot <= 1)
-		at = p.slot + 1;
+	at = split_at(rw, p.slot);
 	upper = row_split(vm, p.row, at);
 	return (p.slot < at ? p : (struct place) { upper, p.slot - at });
+}
+
+/* Is p the last of its row, and has the next one room, and reach, for `count`
+ * tags more, which come first, from `start` on? */
+static bool
+row_spills(struct place p, uint64_t start, unsigned int count)
+{
+	const struct row *rw = ROW(p.row), *up = ROW(rw->rw_next);
+
+	if (p.slot + 1 != rw->rw_count || rw->rw_next == UNIT_NIL)
+		return (false);
+	return (up->rw_count + count <= ROW_TAGS &&
+	    up->rw_base + (uint64_t)up->rw_off[up->rw_count - 1] - start <
+		ROW_REACH);
+}
+
+/* A new first tag. */
+static struct place
+first_insert(struct vmem *vm, uint32_t row, uint64_t start, uint32_t tag)
+{
+	struct place p = { row, 0 };
+	struct row *rw = ROW(row);
+	uint64_t base = rw->rw_base;
+
+	tags_open(rw, 0);
+	for (unsigned int i = 1; i < rw->rw_count; i++)
+		rw->rw_off[i] += (int32_t)(base - start);
+	rw->rw_off[0] = 0;
+	rw->rw_base = start;
+	ROW(rw->rw_prev)->rw_end = start;
+	addrtree_change(vm, &vm->vm_rows, base, start);
+	tag_set(p, tag);
+	return (p);
+}
+
+/* A new tag beyond p, the last of its row: the first of the next one, if there
+ * is no unit to waste; or of a row of its own. */
+static struct place
+row_extend(struct vmem *vm, struct place p, uint64_t start, uint32_t tag)
+{
+	struct addrentry entry;
+
+	ASSERT(p.slot + 1 == ROW(p.row)->rw_count);
+	if (stock_is_short(vm) && row_spills(p, start, 1))
+		return (first_insert(vm, ROW(p.row)->rw_next, start, tag));
+	p.row = row_make(vm, p.row, start, ROW(p.row)->rw_end);
+	p.slot = 0;
+	ROW(p.row)->rw_count = 1;
+	ROW(p.row)->rw_off[0] = 0;
+	tag_set(p, tag);
+	entry = entry_of(p.row);
+	addrtree_insert(vm, &vm->vm_rows, &entry);
+	return (p);
 }
 
 /*
@@ -451,21 +510,15 @@ row_insert(struct vmem *vm, struct place p, uint64_t start, uint32_t tag,
     unsigned int more)
 {
 	struct row *rw = ROW(p.row);
-	struct addrentry entry;
 
 	vm->vm_ntags++;
-	if (__builtin_expect(!row_reaches(rw, start), 0)) {
-		/* So far up that p is the last of its row. */
-		ASSERT(p.slot + 1 == rw->rw_count);
-		p.row = row_make(vm, p.row, start, rw->rw_end);
-		p.slot = 0;
-		rw = ROW(p.row);
-		rw->rw_count = 1;
-		rw->rw_off[0] = 0;
-		tag_set(p, tag);
-		entry = entry_of(p.row);
-		addrtree_insert(vm, &vm->vm_rows, &entry);
-		return (p);
+	/* So far up that p is the last of its row. */
+	if (__builtin_expect(!row_reaches(rw, start), 0))
+		return (row_extend(vm, p, start, tag));
+	if (__builtin_expect(stock_is_short(vm), 0)) {
+		more = 0;
+		if (rw->rw_count == ROW_TAGS && p.slot + 1 == rw->rw_count)
+			return (row_extend(vm, p, start, tag));
 	}
 	p = row_room(vm, p, 1 + more);
 	rw = ROW(p.row);

@@ -309,7 +309,8 @@ test_each_refill_fails(void **state)
 	for (uint64_t k = 1; k <= units; k += k < 20 ? 1 : step)
 		refused += run((struct injection) {
 			       .unit = k, .units = 1 }).refused;
-	assert_true(refused > 5);
+	/* Few are: most can do without (lib/arena/scarce.c). */
+	assert_true(refused > 0);
 	printf("%llu refills, %llu refusals\n", (unsigned long long)units,
 	    (unsigned long long)refused);
 }
@@ -335,6 +336,38 @@ test_reserve_is_enough(void **state)
 	    run((struct injection) { .scarce = true }).refused, 0);
 	(void)run((struct injection) {
 	    .scarce = true, .unit = 50, .units = 200 });
+}
+
+/* Free segments that there was no memory to bin are taken in once there is
+ * some; a check that is under way meanwhile finds nothing wrong. */
+static void
+test_strays_come_home(void **state)
+{
+	enum { MANY = 8000 };
+	static vmem_addr_t a[MANY];
+	vmem_t *vm = vmem_create("strays", 0, UINT64_C(1) << 40, PAGE, NULL,
+	    NULL, NULL, 0, VM_NOSLEEP);
+	unsigned int checks = 0;
+
+	(void)state;
+	assert_non_null(vm);
+	for (unsigned int i = 0; i < MANY; i++)
+		assert_int_equal(vmem_xalloc(vm, (1 + i % 2) * PAGE, 0, 0, 0, 0,
+		    VMEM_ADDR_MAX, VM_NOSLEEP, &a[i]), 0);
+	pool_inject(0, UINT64_MAX, false);
+	for (unsigned int i = 0; i < MANY; i += 2)
+		vmem_xfree(vm, a[i], PAGE);
+	assert_true(vm->vm_free.fl_strays > 1000);
+	pool_inject(0, 0, false);
+	for (; vm->vm_free.fl_strays > 0; checks++) {
+		assert_int_equal(vmem_check(vm), 0);
+		assert_true(checks < 100);
+	}
+	assert_true(checks > 1);
+	for (unsigned int i = 1; i < MANY; i += 2)
+		vmem_xfree(vm, a[i], 2 * PAGE);
+	assert_int_equal(vmem_check(vm), 0);
+	vmem_destroy(vm);
 }
 
 /* ---- without a meta arena -------------------------------------------------- */
@@ -385,6 +418,7 @@ main(void)
 		cmocka_unit_test(test_each_refill_fails),
 		cmocka_unit_test(test_no_refills_for_a_while),
 		cmocka_unit_test(test_reserve_is_enough),
+		cmocka_unit_test(test_strays_come_home),
 		cmocka_unit_test(test_no_address_space),
 	};
 
