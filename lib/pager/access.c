@@ -96,14 +96,21 @@ static int
 touch_software(struct vmpager_map *mp, uint64_t first, bool write,
     struct vmpager_touched *pt)
 {
-	struct fault ft = { .ft_map = mp, .ft_write = write };
+	struct fault ft = { .ft_map = mp, .ft_page = first, .ft_write = write };
+	uint64_t end = first + pt->pt_pages;
+	unsigned int filled;
 	int error = 0;
 
-	for (uint64_t i = 0; i < pt->pt_pages && error == 0; i++) {
-		ft.ft_page = first + i;
+	while (ft.ft_page < end && error == 0) {
+		filled = fault_zeros(&ft, end - ft.ft_page);
+		pt->pt_minor += filled;
+		ft.ft_page += filled;
+		if (filled != 0)
+			continue;
 		error = fault_page(&ft);
 		pt->pt_minor += ft.ft_kind == FAULT_MINOR;
 		pt->pt_major += ft.ft_kind == FAULT_MAJOR;
+		ft.ft_page++;
 	}
 	return (error);
 }

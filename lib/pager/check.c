@@ -12,7 +12,8 @@
  * list; one that is being written to a new slot has taken that.  A fingerprint
  * of these, before and after, tells whether it was quiet.  A frame in the hands
  * of an eviction that has settled its page, but not yet given the frame back,
- * shows in the frame's descriptor.
+ * shows in the frame's descriptor; one that is being filled for a page that
+ * isn't claimed (fill.c), in two counters.
  */
 #include "config.h"
 
@@ -26,6 +27,7 @@ struct fingerprint {
 	uint64_t fi_begun, fi_done;	/* registrations */
 	uint64_t fi_head;		/* of the free frames, with its tag */
 	uint64_t fi_changes;		/* of magazines */
+	uint64_t fi_filled, fi_fills;	/* ended, begun */
 	uint64_t fi_free_slots;
 	uint64_t fi_registered;		/* pages */
 	uint64_t fi_entries;
@@ -40,6 +42,23 @@ struct tally {
 	bool ta_busy;		/* met what couldn't be looked at */
 };
 
+static uint64_t
+count_total(struct vmpager *pg, enum count kind)
+{
+	struct counts sum;
+	uint64_t total;
+
+	lock_acquire(&pg->pg_lock);
+	total = pg->pg_retired.c_count[kind];
+	for (uint32_t i = 1; i <= pg->pg_maps_high; i++)
+		if (pg->pg_maps[i] != NULL) {
+			map_count_sum(pg->pg_maps[i], &sum);
+			total += sum.c_count[kind];
+		}
+	lock_release(&pg->pg_lock);
+	return (total);
+}
+
 static void
 fingerprint_take(struct vmpager *pg, struct fingerprint *fi)
 {
@@ -49,6 +68,9 @@ fingerprint_take(struct vmpager *pg, struct fingerprint *fi)
 	fi->fi_done = atomic_load(&pg->pg_done);
 	(void)frame_cached(&pg->pg_pool, &fi->fi_changes);
 	fi->fi_head = atomic_load(&pg->pg_pool.fp_head);
+	/* In this order: if they are equal, none was under way in between. */
+	fi->fi_filled = count_total(pg, COUNT_FILLED);
+	fi->fi_fills = count_total(pg, COUNT_FILL);
 	fi->fi_free_slots = atomic_load(&pg->pg_swap.sw_free);
 	fi->fi_registered = atomic_load(&pg->pg_commit) / COMMIT_PAGE;
 	fi->fi_entries = atomic_load(&pg->pg_entries);
@@ -162,8 +184,9 @@ check_sums(struct vmpager *pg, const struct fingerprint *fi, struct tally *ta)
 	uint64_t owner, owned = 0, unowned = 0;
 
 	for (uint32_t frame = 0; frame < frame_total(fp); frame++) {
+		/* Acquire: what began before the frame was given. */
 		owner = atomic_load_explicit(
-		    &fp->fp_frames[frame].fr_owner, memory_order_relaxed);
+		    &fp->fp_frames[frame].fr_owner, memory_order_acquire);
 		if (owner == OWNER_HAND)
 			ta->ta_busy = true;
 		else if (owner == OWNER_FREE)
@@ -200,7 +223,8 @@ vmpager_check(struct vmpager *pg, const char **why)
 	fingerprint_take(pg, &before);
 	for (uint32_t i = 1; i <= high && wrong == NULL; i++)
 		wrong = check_map(pg, i, &ta);
-	if (wrong == NULL && before.fi_begun == before.fi_done) {
+	if (wrong == NULL && before.fi_begun == before.fi_done &&
+	    before.fi_fills == before.fi_filled) {
 		sums = check_sums(pg, &before, &ta);
 		fingerprint_take(pg, &after);
 		if (memcmp(&before, &after, sizeof(before)) == 0)

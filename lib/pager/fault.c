@@ -4,7 +4,8 @@
  * An access goes page by page.  fault_page() makes one resident and pins it:
  *
  *	RESIDENT	a hit: one compare-and-swap sets the marks and the pin
- *	ZERO		claim it, fill a frame with zeros, settle
+ *	ZERO		claim it, fill a frame with zeros, settle; or, without
+ *			an MMU, in a single step: fill.c
  *	SWAPPED		claim it, read the slot into a frame, check it, settle
  *	BUSY		wait for whoever has claimed it, look again
  *	FAILED		EIO
@@ -47,7 +48,7 @@ fault_upgrade(struct fault *ft, pte_t *ptep)
 	uint64_t begin = latency_begin(mp->mp_pager);
 	int error = mp->mp_pager->pg_mode->md_upgrade(mp, ft->ft_page);
 
-	latency_end(mp->mp_pager, VMPAGER_FAULT_UPGRADE, begin);
+	latency_end(mp->mp_pager, VMPAGER_FAULT_UPGRADE, begin, 1);
 	count_add(mp, COUNT_UPGRADE);
 	if (!ft->ft_pin || error != 0)
 		pte_unpin(ptep);
@@ -117,20 +118,27 @@ fault_evict(struct vmpager *pg, uint32_t *framep)
 	return (evict_hopeless(pg) ? ENOMEM : EAGAIN);
 }
 
+/* How many free frames a fault leaves to others.  They are kept above the
+ * minimum as long as there is room to evict to; the last are for those who come
+ * when there is none. */
+static uint32_t
+fault_keep(const struct vmpager *pg)
+{
+	const struct frame_pool *fp = &pg->pg_pool;
+
+	return (atomic_load_explicit(&pg->pg_swap.sw_free,
+		    memory_order_relaxed) != 0 ?
+		fp->fp_reserve + fp->fp_min : fp->fp_reserve);
+}
+
 static int
 fault_frame(struct vmpager *pg, uint32_t *framep)
 {
-	struct frame_pool *fp = &pg->pg_pool;
-	uint32_t keep = fp->fp_reserve;
-
-	/* Free frames are kept above the minimum as long as there is room to
-	 * evict to; the last are for those who come when there is none. */
-	if (atomic_load_explicit(&pg->pg_swap.sw_free, memory_order_relaxed) !=
-	    0)
-		keep += fp->fp_min;
-	*framep = frame_take(fp, keep);
+	*framep = frame_take(&pg->pg_pool, fault_keep(pg));
 	return (*framep != NO_FRAME ? 0 : fault_evict(pg, framep));
 }
+
+#include "pager/fill.c"
 
 /* ---- pages in -------------------------------------------------------------*/
 
@@ -405,6 +413,9 @@ fault_serve(struct fault *ft)
 			pte_wait(ptep, ft->ft_pte);
 			continue;
 		case PTE_ZERO:
+			if (fault_fill(ft, 1) == 1)
+				return (0);
+			break;
 		case PTE_SWAPPED:
 			break;
 		}
@@ -447,7 +458,7 @@ fault_slow(struct fault *ft)
 	error = fault_serve(ft);
 	nofault_leave();
 	if (error == 0)
-		latency_end(pg, kinds[ft->ft_kind], begin);
+		latency_end(pg, kinds[ft->ft_kind], begin, 1);
 	return (error);
 }
 

@@ -3,13 +3,13 @@
  *
  * Free frames form a stack: the last one freed is the one still in the caches.
  *
- * Taking a frame is two steps, each a compare-and-swap and no lock: first a
- * unit is taken from the count fp_free, if that leaves what the caller must
- * leave; then a frame is popped.  Giving one back goes the other way round,
- * so that the stack is never shorter than the count says, and a pop that has
- * its unit always finds a frame.  The stack's head carries a tag that grows
- * with every change: a pop that read the head's successor, and slept while
- * the head was popped and pushed again, must not succeed.
+ * Taking frames is two steps, each a compare-and-swap and no lock: first their
+ * number is taken from the count fp_free, if that leaves what the caller must
+ * leave; then they are popped, one or many at once.  Giving back goes the other
+ * way round, so that the stack is never shorter than the count says, and a pop
+ * that has its units always finds its frames.  The stack's head carries a tag
+ * that grows with every change: a pop that read the head's successors, and
+ * slept while the head was popped and pushed again, must not succeed.
  *
  * In front of the stack each CPU has a magazine, in pools that are large enough
  * to spare what lies in there.  Magazines are filled while there is plenty on
@@ -49,67 +49,112 @@ head_make(uint32_t frame, uint64_t old)
 	return (((old >> 32) + 1) << 32 | frame);
 }
 
-static uint32_t
-frame_pop(struct frame_pool *fp)
+/* Pop n frames, whose units the caller has; one by one or all at once, it is a
+ * single change of the head. */
+static void
+frame_pop(struct frame_pool *fp, uint32_t *frames, uint32_t n)
 {
 	uint64_t head;
-	uint32_t frame, next;
+	uint32_t next, i;
 
 	head = atomic_load_explicit(&fp->fp_head, memory_order_acquire);
+	for (;;) {
+		next = (uint32_t)head;
+		for (i = 0; i < n && next != NO_FRAME; i++) {
+			frames[i] = next;
+			next = atomic_load_explicit(
+			    &fp->fp_frames[next].fr_next, memory_order_relaxed);
+		}
+		if (i < n) {
+			/* Links of frames that have been popped meanwhile. */
+			head = atomic_load_explicit(
+			    &fp->fp_head, memory_order_acquire);
+			continue;
+		}
+		/* The tag vouches for all links that were followed. */
+		if (atomic_compare_exchange_weak_explicit(&fp->fp_head, &head,
+			head_make(next, head), memory_order_acquire,
+			memory_order_acquire))
+			return;
+	}
+}
+
+/* Up to `want` frames off the stack, leaving at least `keep`; how many. */
+static uint32_t
+frame_take_list(
+    struct frame_pool *fp, uint32_t keep, uint32_t *frames, uint32_t want)
+{
+	uint32_t count =
+	    atomic_load_explicit(&fp->fp_free, memory_order_relaxed);
+	uint32_t n;
+
+	if (FAULT(FAULT_FRAME))
+		return (0);
 	do {
-		frame = (uint32_t)head;
-		ASSERT(frame != NO_FRAME);
-		next = atomic_load_explicit(
-		    &fp->fp_frames[frame].fr_next, memory_order_relaxed);
-	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_head, &head,
-	    head_make(next, head), memory_order_acquire, memory_order_acquire));
-	return (frame);
+		if (count <= keep)
+			return (0);
+		n = count - keep < want ? count - keep : want;
+		/* Acquire: the pushes that were counted, see frame_push(). */
+	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_free, &count,
+	    count - n, memory_order_acquire, memory_order_relaxed));
+	frame_pop(fp, frames, n);
+	return (n);
+}
+
+static void
+frame_set_owner(struct frame_pool *fp, uint32_t frame, uint64_t owner)
+{
+	ASSERT(owner == OWNER_FREE ||
+	    atomic_load_explicit(&fp->fp_frames[frame].fr_owner,
+		memory_order_relaxed) == OWNER_FREE);
+	atomic_store_explicit(
+	    &fp->fp_frames[frame].fr_owner, owner, memory_order_relaxed);
+}
+
+uint32_t
+frame_get_many(
+    struct frame_pool *fp, uint32_t keep, uint32_t *frames, uint32_t want)
+{
+	uint32_t n = frame_take_list(fp, keep, frames, want);
+
+	for (uint32_t i = 0; i < n; i++)
+		frame_set_owner(fp, frames[i], OWNER_HAND);
+	return (n);
 }
 
 uint32_t
 frame_get(struct frame_pool *fp, uint32_t keep)
 {
-	uint32_t count =
-	    atomic_load_explicit(&fp->fp_free, memory_order_relaxed);
 	uint32_t frame;
 
-	if (FAULT(FAULT_FRAME))
-		return (NO_FRAME);
-	do {
-		if (count <= keep)
-			return (NO_FRAME);
-		/* Acquire: the pushes that were counted, see frame_put(). */
-	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_free, &count,
-	    count - 1, memory_order_acquire, memory_order_relaxed));
-	frame = frame_pop(fp);
-	ASSERT(atomic_load_explicit(&fp->fp_frames[frame].fr_owner,
-		   memory_order_relaxed) == OWNER_FREE);
-	atomic_store_explicit(&fp->fp_frames[frame].fr_owner, OWNER_HAND,
-	    memory_order_relaxed);
-	return (frame);
+	return (frame_get_many(fp, keep, &frame, 1) == 1 ? frame : NO_FRAME);
 }
 
-/* On the stack. */
+/* On the stack, all at once: the last of them is the next to be popped. */
 static void
-frame_push(struct frame_pool *fp, uint32_t frame)
+frame_push(struct frame_pool *fp, const uint32_t *frames, uint32_t n)
 {
-	struct frame *fr = &fp->fp_frames[frame];
+	struct frame *fr;
 	uint64_t head;
 
+	for (uint32_t i = 1; i < n; i++)
+		atomic_store_explicit(&fp->fp_frames[frames[i]].fr_next,
+		    frames[i - 1], memory_order_relaxed);
+	fr = &fp->fp_frames[frames[0]];
 	head = atomic_load_explicit(&fp->fp_head, memory_order_relaxed);
 	do {
 		atomic_store_explicit(
 		    &fr->fr_next, (uint32_t)head, memory_order_relaxed);
-		/* Release: the link, and what was done to the frame. */
+		/* Release: the links, and what was done to the frames. */
 	} while (!atomic_compare_exchange_weak_explicit(&fp->fp_head, &head,
-	    head_make(frame, head), memory_order_release,
+	    head_make(frames[n - 1], head), memory_order_release,
 	    memory_order_relaxed));
 	/* Sequentially consistent with frame_wait(): either the sleeper sees
-	 * the frame, or we see the sleeper. */
-	(void)atomic_fetch_add(&fp->fp_free, 1);
+	 * the frames, or we see the sleeper. */
+	(void)atomic_fetch_add(&fp->fp_free, n);
 	if (atomic_load(&fp->fp_sleepers) != 0) {
 		(void)atomic_fetch_add(&fp->fp_event, 1);
-		futex_wake(&fp->fp_event, 1);
+		futex_wake(&fp->fp_event, (int)n);
 	}
 }
 
@@ -151,24 +196,18 @@ uint32_t
 frame_take(struct frame_pool *fp, uint32_t keep)
 {
 	struct magazine *mg = magazine_take(fp);
-	uint32_t count, frame;
+	uint32_t count, frame = NO_FRAME;
 
 	if (mg == NULL)
 		return (frame_get(fp, keep));
 	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
 	if (count == 0 && frame_plenty(fp))
-		while (count < MAGAZINE_FRAMES / 2) {
-			frame = frame_get(fp, keep);
-			if (frame == NO_FRAME)
-				break;
-			atomic_store_explicit(&fp->fp_frames[frame].fr_owner,
-			    OWNER_FREE, memory_order_relaxed);
-			mg->mg_frame[count++] = frame;
-		}
-	frame = count != 0 ? mg->mg_frame[--count] : NO_FRAME;
-	if (frame != NO_FRAME)
-		atomic_store_explicit(&fp->fp_frames[frame].fr_owner,
-		    OWNER_HAND, memory_order_relaxed);
+		count = frame_take_list(
+		    fp, keep, mg->mg_frame, MAGAZINE_FRAMES / 2);
+	if (count != 0) {
+		frame = mg->mg_frame[--count];
+		frame_set_owner(fp, frame, OWNER_HAND);
+	}
 	magazine_release(mg, count);
 	return (frame != NO_FRAME ? frame : frame_get(fp, keep));
 }
@@ -176,23 +215,24 @@ frame_take(struct frame_pool *fp, uint32_t keep)
 void
 frame_put(struct frame_pool *fp, uint32_t frame)
 {
-	struct frame *fr = &fp->fp_frames[frame];
 	struct magazine *mg = NULL;
 	uint32_t count;
 
-	atomic_store_explicit(&fr->fr_slot, NO_SLOT, memory_order_relaxed);
-	atomic_store_explicit(&fr->fr_owner, OWNER_FREE, memory_order_relaxed);
+	atomic_store_explicit(
+	    &fp->fp_frames[frame].fr_slot, NO_SLOT, memory_order_relaxed);
+	frame_set_owner(fp, frame, OWNER_FREE);
 	if (frame_plenty(fp) &&
 	    atomic_load_explicit(&fp->fp_sleepers, memory_order_relaxed) == 0)
 		mg = magazine_take(fp);
 	if (mg == NULL) {
-		frame_push(fp, frame);
+		frame_push(fp, &frame, 1);
 		return;
 	}
 	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
-	if (count == MAGAZINE_FRAMES)
-		while (count > MAGAZINE_FRAMES / 2)
-			frame_push(fp, mg->mg_frame[--count]);
+	if (count == MAGAZINE_FRAMES) {
+		count = MAGAZINE_FRAMES / 2;
+		frame_push(fp, mg->mg_frame + count, MAGAZINE_FRAMES - count);
+	}
 	mg->mg_frame[count++] = frame;
 	magazine_release(mg, count);
 }
@@ -229,10 +269,10 @@ frame_drain(struct frame_pool *fp)
 			(void)sched_yield();
 		count = atomic_load_explicit(
 		    &mg->mg_count, memory_order_relaxed);
+		if (count != 0)
+			frame_push(fp, mg->mg_frame, count);
 		any |= count != 0;
-		while (count != 0)
-			frame_push(fp, mg->mg_frame[--count]);
-		magazine_release(mg, count);
+		magazine_release(mg, 0);
 	}
 	return (any);
 }

@@ -26,8 +26,10 @@ latency_begin(const struct vmpager *pg)
 	return (clock_ns());
 }
 
+/* Faults that were served together have taken the same time each. */
 static void
-latency_end(struct vmpager *pg, enum vmpager_fault kind, uint64_t begin)
+latency_end(struct vmpager *pg, enum vmpager_fault kind, uint64_t begin,
+    unsigned int faults)
 {
 	struct latency *lt = &pg->pg_latency[kind];
 
@@ -35,7 +37,7 @@ latency_end(struct vmpager *pg, enum vmpager_fault kind, uint64_t begin)
 	if (begin == 0 || atomic_exchange_explicit(
 		&lt->lt_taken, true, memory_order_acquire))
 		return;
-	hist_record(&lt->lt_hist, clock_ns() - begin);
+	hist_record(&lt->lt_hist, (clock_ns() - begin) / faults);
 	atomic_store_explicit(&lt->lt_taken, false, memory_order_release);
 }
 

@@ -57,6 +57,8 @@ enum count {
 	COUNT_AHEAD_WASTE,	/* of them, evicted before */
 	COUNT_REFAULT,		/* came back soon after eviction: replace.h */
 	COUNT_WAIT,		/* waits for a page that was busy */
+	COUNT_FILL,		/* frames taken to be filled, without a claim */
+	COUNT_FILLED,		/* of them, in place or given back: check.c */
 	COUNT_KINDS
 };
 
@@ -65,7 +67,7 @@ struct count_shard {
 };
 
 static_assert(
-    sizeof(struct count_shard) == 2 * CACHE_LINE, "two lines a shard");
+    sizeof(struct count_shard) == 3 * CACHE_LINE, "three lines a shard");
 
 /* A sum over the shards. */
 struct counts {
@@ -425,7 +427,10 @@ int frame_pool_init(struct frame_pool *fp, uint64_t bytes, bool reserve,
 void frame_pool_fini(struct frame_pool *fp);
 /* Take a frame, leaving at least `keep` (count the reserve in); NO_FRAME. */
 uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
-/* The same from the magazine of this CPU, if there is plenty. */
+/* The same of up to `want`; returns how many. */
+uint32_t frame_get_many(struct frame_pool *fp, uint32_t keep, uint32_t *frames,
+    uint32_t want);
+/* The same of one, from the magazine of this CPU if there is plenty. */
 uint32_t frame_take(struct frame_pool *fp, uint32_t keep);
 void frame_put(struct frame_pool *fp, uint32_t frame);
 /* Frames in magazines, and how often those have changed. */

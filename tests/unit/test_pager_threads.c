@@ -238,6 +238,71 @@ test_magazines_keep_nothing_back(void **state)
 	fixture_close(&fx);
 }
 
+/* ---- first touches --------------------------------------------------------*/
+
+#define FIRST_PAGES 48u
+#define FIRST_STEPS 4000
+
+static _Atomic uint64_t first_faults;	/* that touches have told of */
+
+static const char *
+first_step(struct rng *rng, unsigned int me)
+{
+	uint64_t page = rng_below(rng, FIRST_PAGES);
+	uint64_t count = 1 + rng_below(rng, FIRST_PAGES - page), affected;
+	struct vmpager_touched pt;
+	const char *why;
+
+	if (me == 0 && vmpager_check(fx.fx_pager, &why) != 0)
+		return (why);
+	if (rng_below(rng, 4) == 0)
+		return (vmpager_advise(fx.fx_map, at(page), count * PAGE,
+			    VMPAGER_DONTNEED, &affected) == 0 ? NULL :
+			"advise failed");
+	if (vmpager_touch(fx.fx_map, at(page), count * PAGE, false, &pt) != 0)
+		return ("touch failed");
+	(void)atomic_fetch_add(&first_faults, pt.pt_minor);
+	return (pt.pt_major == 0 ? NULL : "a page of zeros was in the swap");
+}
+
+static void *
+first_touches(void *arg)
+{
+	struct worker *wk = arg;
+	struct rng rng;
+
+	rng_init(&rng, SEED + wk->wk_number);
+	for (int i = 0; i < FIRST_STEPS && wk->wk_wrong == NULL; i++)
+		wk->wk_wrong = first_step(&rng, wk->wk_number);
+	return (NULL);
+}
+
+/* Who comes second gives the frame back that it has filled; each page that has
+ * turned up is one fault, and the checker is never in doubt.  (A touch in the
+ * modes of the MMU tells what it saw before it touched.) */
+static void
+test_first_touches_race(void **state)
+{
+	struct vmpager_stat ps;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		fx = fixture_open(FIRST_PAGES + 2 * THREADS * 16, 16,
+		    VMPAGER_OVERCOMMIT, NULL, FIRST_PAGES);
+		assert_int_equal(vmpager_set_replacement(
+				     fx.fx_pager, i == 0 ? "clock" : "s3fifo"), 0);
+		assert_int_equal(
+		    vmpager_register(fx.fx_map, BASE, FIRST_PAGES * PAGE), 0);
+		atomic_store(&first_faults, 0);
+		run(first_touches, THREADS);
+		vmpager_stat(fx.fx_pager, &ps);
+		if (fixture_mode == VMPAGER_SOFTWARE)
+			assert_int_equal(
+			    ps.ps_faults_zero, atomic_load(&first_faults));
+		fixture_close(&fx);
+	}
+}
+
 /* ---- ranges that go -------------------------------------------------------*/
 
 #define GOING_PAGES 8u
@@ -477,6 +542,7 @@ group(const char *name)
 		cmocka_unit_test(test_thrashing_on_a_frame_each),
 		cmocka_unit_test(test_threads_share_pages),
 		cmocka_unit_test(test_magazines_keep_nothing_back),
+		cmocka_unit_test(test_first_touches_race),
 		cmocka_unit_test(test_unregister_races_with_access),
 		cmocka_unit_test(test_unregister_waits_for_access),
 		cmocka_unit_test(test_registering_is_exclusive),
