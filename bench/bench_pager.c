@@ -9,6 +9,7 @@
  * ratio, which is what counts, since both have the machine of that moment.
  *
  *	software/zero	touch a page for the first time	 | pop a frame, memset
+ *	software/zero-1	the same, a page a call		 | the same
  *	software/hit	touch a page that is resident	 | load from it
  *	software/evict	a fault that evicts and reads	 | pwrite, pread
  *	uffd/fault	a page alone, for the first time | SIGBUS, UFFDIO_COPY
@@ -109,6 +110,23 @@ ours_zero(struct pager_state *st)
 		 st->st_pages * VMPAGER_PAGE), "register");
 	start = clock_ns();
 	touch(st, 0, st->st_pages);
+	start = clock_ns() - start;
+	vmpager_unregister(
+	    st->st_map, address(st, 0), st->st_pages * VMPAGER_PAGE);
+	return (start);
+}
+
+/* A page a call, as accesses do that come one by one. */
+static uint64_t
+ours_zero_one(struct pager_state *st)
+{
+	uint64_t start;
+
+	must(vmpager_register(st->st_map, address(st, 0),
+		 st->st_pages * VMPAGER_PAGE), "register");
+	start = clock_ns();
+	for (uint64_t page = 0; page < st->st_pages; page++)
+		touch(st, page, 1);
 	start = clock_ns() - start;
 	vmpager_unregister(
 	    st->st_map, address(st, 0), st->st_pages * VMPAGER_PAGE);
@@ -405,6 +423,10 @@ static const struct pager_case zero = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_zero, .pc_kind = BARE_ZERO, .pc_bare = bare_zero,
 	.pc_pages = 1024, .pc_quick_pages = 64, .pc_chunks = 250,
 	.pc_stride = 1 };
+static const struct pager_case zero_one = { .pc_mode = VMPAGER_SOFTWARE,
+	.pc_ours = ours_zero_one, .pc_kind = BARE_ZERO, .pc_bare = bare_zero,
+	.pc_pages = 1024, .pc_quick_pages = 64, .pc_chunks = 250,
+	.pc_stride = 1 };
 static const struct pager_case hit = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_hit, .pc_kind = BARE_HIT, .pc_bare = bare_hit,
 	.pc_pages = 256, .pc_quick_pages = 256, .pc_chunks = 8000,
@@ -442,6 +464,8 @@ static const struct pager_case reg = { .pc_mode = VMPAGER_SOFTWARE,
 static const struct bench_case cases[] = {
 	CASE("software/zero", "first touch of a page, beside pop + memset",
 	    one, zero, { "ratio", 1.3 }),
+	CASE("software/zero-1", "the same, each by a call of its own",
+	    one, zero_one, { NULL, 0 }),
 	CASE("software/hit", "touch of a resident page, beside a load",
 	    one, hit, { "ratio", 1.5 }),
 	CASE("software/evict", "evict and read back, beside pwrite + pread",
