@@ -163,16 +163,17 @@ find_best_in_window(struct vmem *vm, const struct fit *ft, struct place *bestp,
     uint64_t *addrp)
 {
 	struct place p = row_find(vm, to_quanta(vm, ft->ft_min));
-	uint64_t best = UINT64_MAX, addr;
+	uint64_t best = 0, addr;
 
 	for (; seek_up(vm, &p, to_quanta(vm, ft->ft_size)) &&
 	     tag_addr(vm, p) <= ft->ft_max; p.slot++)
-		if (tag_size(p) < best && fits(vm, ft, p, &addr)) {
+		if ((best == 0 || tag_size(p) < best) &&
+		    fits(vm, ft, p, &addr)) {
 			best = tag_size(p);
 			*bestp = p;
 			*addrp = addr;
 		}
-	return (best != UINT64_MAX);
+	return (best != 0);
 }
 
 /* From the cursor on, then from the start. */

@@ -364,6 +364,29 @@ test_pit_04_beyond_the_last_list(void **state)
 	finish(vm);
 }
 
+/* One segment of 2^64-1 quanta, the largest there can be, is one to find. */
+static void
+test_pit_04_all_of_it_is_free(void **state)
+{
+	static const vm_flag_t policies[] = { VM_INSTANTFIT, VM_BESTFIT,
+		VM_FIRSTFIT, VM_NEXTFIT, VM_LASTFIT };
+	vmem_t *vm = arena(0, TOP, 1);
+	vmem_addr_t a;
+
+	(void)state;
+	for (unsigned int i = 0; i < 5; i++) {
+		assert_int_equal(vmem_xalloc(vm, 1, 64, 3, 0, 5, 100,
+		    VM_NOSLEEP | policies[i], &a), 0);
+		assert_true(a == 67);
+		vmem_xfree(vm, a, 1);
+		assert_int_equal(vmem_xalloc(vm, TOP, 0, 0, 0, 0, TOP - 1,
+		    VM_NOSLEEP | policies[i], &a), 0);
+		assert_true(a == 0);
+		vmem_xfree(vm, a, TOP);
+	}
+	finish(vm);
+}
+
 static void
 test_pit_05_address_zero(void **state)
 {
@@ -983,6 +1006,7 @@ main(void)
 		cmocka_unit_test(test_pit_02_search_from_the_last_address),
 		cmocka_unit_test(test_pit_03_size_rounds_to_zero),
 		cmocka_unit_test(test_pit_04_beyond_the_last_list),
+		cmocka_unit_test(test_pit_04_all_of_it_is_free),
 		cmocka_unit_test(test_pit_05_address_zero),
 		cmocka_unit_test(test_pit_07_max_is_inclusive),
 		cmocka_unit_test(test_pit_08_phase),
