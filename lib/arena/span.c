@@ -237,6 +237,9 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 
 	if (vm->vm_import == NULL && vm->vm_import_exact == NULL)
 		return (ENOMEM);
+	/* What can't be given back must not come in vain. */
+	if (vm->vm_release == NULL && units_refill(vm) != 0)
+		return (ENOMEM);
 	if (import_span(vm, ft, &span, &size) != 0)
 		return (ENOMEM);
 	error = arena_enter(vm);

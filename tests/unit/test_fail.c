@@ -370,6 +370,35 @@ test_strays_come_home(void **state)
 	vmem_destroy(vm);
 }
 
+/* What is imported for good, without a release, isn't imported when there are
+ * no tags to keep it by: it would be lost. */
+static void
+test_no_import_in_vain(void **state)
+{
+	vmem_t *src = vmem_create("source", 0, UINT64_C(1) << 40, PAGE, NULL,
+	    NULL, NULL, 0, VM_NOSLEEP);
+	vmem_t *vm = vmem_create("child", 0, 0, PAGE, vmem_alloc_import, NULL,
+	    src, 0, VM_NOSLEEP);
+	vmem_addr_t a;
+	unsigned int n = 0;
+
+	(void)state;
+	assert_non_null(src);
+	assert_non_null(vm);
+	pool_inject(0, UINT64_MAX, false);
+	while (vmem_xalloc(vm, PAGE, 0, 0, 0, 0, VMEM_ADDR_MAX, VM_NOSLEEP,
+		   &a) == 0)
+		n++;
+	assert_true(n > 10);
+	pool_inject(0, 0, false);
+	assert_true(vmem_size(src, VMEM_ALLOC) == n * PAGE);
+	assert_true(vmem_size(vm, VMEM_ALLOC | VMEM_FREE) == n * PAGE);
+	vmem_xfreeall(vm);
+	vmem_destroy(vm);
+	vmem_xfreeall(src);
+	vmem_destroy(src);
+}
+
 /* ---- without a meta arena -------------------------------------------------- */
 
 /* No address space is left: mmap fails. */
@@ -419,6 +448,7 @@ main(void)
 		cmocka_unit_test(test_no_refills_for_a_while),
 		cmocka_unit_test(test_reserve_is_enough),
 		cmocka_unit_test(test_strays_come_home),
+		cmocka_unit_test(test_no_import_in_vain),
 		cmocka_unit_test(test_no_address_space),
 	};
 
