@@ -350,28 +350,20 @@ way_find(const struct addrtree *at, uint64_t key, struct way *way)
 	way->slot[way->depth] = slot - 1;
 }
 
-/* Drop the child in `slot` if empty; else join it with a neighbour, if they
- * fit well. */
-static void
-merge_child(struct vmem *vm, struct node *parent, unsigned int slot)
+/* Join the children in `slot` and after it, if both exist and fit well. */
+static bool
+join_children(struct vmem *vm, struct node *parent, unsigned int slot)
 {
 	struct node *left, *right;
-	uint32_t gone = parent->nd_child[slot];
+	uint32_t gone;
 
-	if (NODE(gone)->nd_count == 0) {
-		node_close(parent, slot);
-		unit_give(vm, gone);
-		return;
-	}
-	if (parent->nd_count == 1)
-		return;
-	if (slot == parent->nd_count - 1u)
-		slot--;
-	left = NODE(parent->nd_child[slot]);
-	right = NODE(parent->nd_child[slot + 1]);
-	if (left->nd_count + right->nd_count > MERGED_MAX)
-		return;
+	if (slot + 1 >= parent->nd_count)
+		return (false);
 	gone = parent->nd_child[slot + 1];
+	left = NODE(parent->nd_child[slot]);
+	right = NODE(gone);
+	if (left->nd_count + right->nd_count > MERGED_MAX)
+		return (false);
 	/* A separator becomes the key that an inner node doesn't use in 0. */
 	right->nd_key[0] = right->nd_level > 0 ? parent->nd_key[slot + 1] :
 						 right->nd_key[0];
@@ -379,6 +371,24 @@ merge_child(struct vmem *vm, struct node *parent, unsigned int slot)
 	parent->nd_max[slot] = left->nd_top;
 	node_close(parent, slot + 1);
 	unit_give(vm, gone);
+	return (true);
+}
+
+/* Drop the child in `slot` if empty; else join it with a neighbour.  Either
+ * will do: so of two neighbours one at least is a third full, whatever becomes
+ * sparse in which order. */
+static void
+merge_child(struct vmem *vm, struct node *parent, unsigned int slot)
+{
+	uint32_t unit = parent->nd_child[slot];
+
+	if (NODE(unit)->nd_count == 0) {
+		node_close(parent, slot);
+		unit_give(vm, unit);
+		return;
+	}
+	if (!join_children(vm, parent, slot) && slot > 0)
+		(void)join_children(vm, parent, slot - 1);
 }
 
 void
