@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "qcache/check.h"
 #include "qcache/fast.h"
 
 /* ---- carving ------------------------------------------------------------ */
@@ -388,16 +389,30 @@ alloc_restarted(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 	return (alloc_slow(vm, size, flags, addrp));
 }
 
+/* What came from a cache, and isn't seen to be free at the first glance. */
+static int __attribute__((__noinline__))
+alloc_looked_at(struct vmem *vm, vmem_size_t size, vmem_addr_t addr,
+    vmem_addr_t *addrp)
+{
+	check_out(qcache_for(vm, size), addr);
+	*addrp = addr;
+	return (0);
+}
+
 /* The same as vmem_alloc(), with VM_CHECK. */
 static int __attribute__((__noinline__))
 alloc_checked(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
     vmem_addr_t *addrp)
 {
+	size_t index = qcache_index(vm, size - 1);
 	vmem_addr_t addr;
 
-	switch (qcache_pop(vm, size, vm->vm_front.fr_checked_max, &addr)) {
+	if (__builtin_expect(size - 1 >= vm->vm_front.fr_checked_max, 0))
+		return (alloc_slow(vm, size, flags, addrp));
+	switch (qcache_pop(vm, index, &addr)) {
 	case RSEQ_DONE:
-		check_out(qcache_for(vm, size), addr);
+		if (!check_turn(vm, addr, STATE_CACHED, (uint8_t)(index + 1)))
+			return (alloc_looked_at(vm, size, addr, addrp));
 		*addrp = addr;
 		return (0);
 	case RSEQ_REFUSED:
@@ -415,12 +430,15 @@ vmem_alloc(vmem_t *vm, vmem_size_t size, vm_flag_t flags, vmem_addr_t *addrp)
 	/* One of VM_SLEEP and VM_NOSLEEP, and no strategy? */
 	if (__builtin_expect(flags - VM_SLEEP > VM_NOSLEEP - VM_SLEEP, 0))
 		return (alloc_slow(vm, size, flags, addrp));
-	switch (qcache_pop(vm, size, vm->vm_front.fr_max, addrp)) {
+	if (__builtin_expect(size - 1 >= vm->vm_front.fr_max, 0)) {
+		if (vm->vm_front.fr_checked_max != 0)
+			return (alloc_checked(vm, size, flags, addrp));
+		return (alloc_slow(vm, size, flags, addrp));
+	}
+	switch (qcache_pop(vm, qcache_index(vm, size - 1), addrp)) {
 	case RSEQ_DONE:
 		return (0);
 	case RSEQ_REFUSED:
-		if (vm->vm_front.fr_checked_max != 0)
-			return (alloc_checked(vm, size, flags, addrp));
 		return (alloc_slow(vm, size, flags, addrp));
 	case RSEQ_ABORTED:
 		break;

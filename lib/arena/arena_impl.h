@@ -326,13 +326,16 @@ uint64_t fit_sure(const struct fit *ft);
 #define VMEM_DEPTH_MAX 16 /* arenas from a leaf to its root */
 
 struct qcaches;
+struct slabs;
 
 /* All that most operations need, in one line: lib/qcache/fast.h. */
 struct front {
 	struct rseq_front fr_rseq; /* rf_areas: [a] lib/qcache/drain.c */
 	uint64_t fr_max;	/* [I] up to here by sequences; 0: never */
 	uint64_t fr_checked_max; /* [I] likewise, in VM_CHECK arenas */
+	const struct slabs *fr_slabs; /* [I] */
 	unsigned int fr_shift;	/* [I] log2 of the quantum */
+	uint64_t fr_inside;	/* [I] the quantum less one */
 };
 
 struct vmem {

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "qcache/check.h"
 #include "qcache/fast.h"
 
 /* ---- freeing ------------------------------------------------------------ */
@@ -146,41 +147,61 @@ free_restarted(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
 	free_slow(vm, addr, size);
 }
 
+/* What has been checked, and isn't taken by a sequence. */
+static void __attribute__((__noinline__))
+free_kept(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	qcache_keep(qcache_for(vm, size), addr);
+}
+
+static void __attribute__((__noinline__, __cold__))
+free_kept_restarted(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
+{
+	qcache_restarted(vm->vm_qcache);
+	free_kept(vm, addr, size);
+}
+
 /* The same as vmem_free(), with VM_CHECK. */
 static void __attribute__((__noinline__))
 free_checked(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	struct qcache *qc = qcache_for(vm, size);
+	size_t index = qcache_index(vm, size - 1);
 
-	if (qc == NULL) {
+	/* What has no cache, and what isn't right at the first glance. */
+	if (__builtin_expect(size - 1 >= vm->vm_front.fr_checked_max, 0) ||
+	    __builtin_expect((addr & vm->vm_front.fr_inside) != 0, 0) ||
+	    !check_turn(vm, addr, (uint8_t)(index + 1), STATE_CACHED)) {
 		free_slow(vm, addr, size);
 		return;
 	}
-	check_in(qc, addr, "vmem_free");
-	switch (qcache_push(vm, addr, size, vm->vm_front.fr_checked_max)) {
+	switch (qcache_push(vm, index, addr)) {
 	case RSEQ_DONE:
 		return;
-	case RSEQ_ABORTED:
-		qcache_restarted(vm->vm_qcache);
-		break;
 	case RSEQ_REFUSED:
-		break;
+		free_kept(vm, addr, size);
+		return;
+	case RSEQ_ABORTED:
+		free_kept_restarted(vm, addr, size);
+		return;
 	}
-	qcache_keep(qc, addr);
 }
 
 void
 vmem_free(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
 	NOFAULT_ASSERT();
-	switch (qcache_push(vm, addr, size, vm->vm_front.fr_max)) {
-	case RSEQ_DONE:
-		return;
-	case RSEQ_REFUSED:
+	if (__builtin_expect(size - 1 >= vm->vm_front.fr_max, 0)) {
 		if (vm->vm_front.fr_checked_max != 0)
 			free_checked(vm, addr, size);
 		else
 			free_slow(vm, addr, size);
+		return;
+	}
+	switch (qcache_push(vm, qcache_index(vm, size - 1), addr)) {
+	case RSEQ_DONE:
+		return;
+	case RSEQ_REFUSED:
+		free_slow(vm, addr, size);
 		return;
 	case RSEQ_ABORTED:
 		free_restarted(vm, addr, size);

@@ -25,32 +25,26 @@ qcache_has_waiters(struct vmem *vm)
 	    memory_order_relaxed) != 0, 0));
 }
 
-/* The slot for a size, less one, which has a cache: its offset in an area. */
+/* Which cache is for a size, less one, that has one. */
 static inline size_t
-qcache_offset(const struct vmem *vm, vmem_size_t size_less_1)
+qcache_index(const struct vmem *vm, vmem_size_t size_less_1)
 {
-	return ((size_less_1 >> vm->vm_front.fr_shift) * sizeof(struct slot));
+	return (size_less_1 >> vm->vm_front.fr_shift);
 }
 
-/* max: fr_max, or fr_checked_max. */
+/* By this CPU's slot of that cache. */
 static inline enum rseq_result
-qcache_pop(struct vmem *vm, vmem_size_t size, vmem_size_t max,
-    vmem_addr_t *addrp)
+qcache_pop(struct vmem *vm, size_t index, vmem_addr_t *addrp)
 {
-	if (__builtin_expect(size - 1 >= max, 0))
-		return (RSEQ_REFUSED);
-	return (rseq_pop(&vm->vm_front.fr_rseq,
-	    qcache_offset(vm, size - 1), addrp));
+	return (rseq_pop(
+	    &vm->vm_front.fr_rseq, index * sizeof(struct slot), addrp));
 }
 
 static inline enum rseq_result
-qcache_push(struct vmem *vm, vmem_addr_t addr, vmem_size_t size,
-    vmem_size_t max)
+qcache_push(struct vmem *vm, size_t index, vmem_addr_t addr)
 {
-	if (__builtin_expect(size - 1 >= max, 0))
-		return (RSEQ_REFUSED);
-	return (rseq_push(&vm->vm_front.fr_rseq,
-	    qcache_offset(vm, size - 1), addr));
+	return (rseq_push(
+	    &vm->vm_front.fr_rseq, index * sizeof(struct slot), addr));
 }
 
 #endif /* QCACHE_FAST_H */

@@ -120,6 +120,8 @@ front_init(struct vmem *vm, const struct qcaches *qs)
 
 	fr->fr_rseq.rf_place = qs->qs_place;
 	fr->fr_shift = vm->vm_shift;
+	fr->fr_inside = vm->vm_quantum - 1;
+	fr->fr_slabs = qs->qs_slabs;
 	qcache_front(vm, false);
 	if (qs->qs_rseq)
 		*(qs->qs_check ? &fr->fr_checked_max : &fr->fr_max) = max;

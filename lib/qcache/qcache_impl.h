@@ -97,20 +97,27 @@ struct slabclass {
 struct slabtable;
 
 struct slabs {
+	/* Read by every operation of VM_CHECK arenas. */
+	_Alignas(64) _Atomic(struct slabtable *) sb_table; /* [a] pairs with
+							    * itself */
+	uint64_t sb_mask;	/* [I] of where a slab begins */
+	unsigned int sb_shift;	/* [I] log2 of a slab's size */
+	unsigned int sb_quantum; /* [I] log2 of the arena's quantum */
+	unsigned int sb_header;	/* [I] a header's size */
+	unsigned int sb_words;	/* [I] of bits in it */
+	bool sb_stated;		/* [I] the arena is VM_CHECK: it has states */
+
 	_Alignas(64) struct lock sb_lock;
-	_Atomic(struct slabtable *) sb_table; /* [a] by number of slab; pairs
-					       * with itself */
 	uint32_t sb_headers;	/* [B] list of unused headers */
 	uint32_t sb_units;	/* [B] list of the units they are cut from */
+	unsigned int sb_columns; /* [B] of the first sheet, that are unused */
+	char *sb_sheets;	/* [B] list of sheets of states */
 	uint64_t sb_count;	/* [B] slabs */
 	uint64_t sb_entries;	/* [B] in the table: single ranges too */
 	_Atomic(uint64_t) sb_empty; /* [B] wholly free ones; a hint without */
 	uint64_t sb_gets, sb_puts; /* [B] caches' dealings with the arena */
 	uint64_t sb_served;	/* [B] misses that were met */
 	uint64_t sb_passed;	/* [B] frees that passed the magazines by */
-	unsigned int sb_shift;	/* [I] log2 of a slab's size */
-	unsigned int sb_header;	/* [I] a header's size, in pieces of 32 */
-	unsigned int sb_words;	/* [I] of bits, in a header */
 };
 
 /* ---- an arena's caches -------------------------------------------------- */
@@ -193,7 +200,7 @@ int slab_single(struct qcache *qc, vmem_addr_t addr);
 const char *slabs_check(struct qcaches *qs);
 
 /* State of a quantum of a slab, in VM_CHECK arenas: 1 to VMEM_QCACHE_MAX: a
- * range of so many quanta begins there and is allocated; or */
+ * range of so many quanta begins there and is allocated; or one of these. */
 #define STATE_INSIDE 0u	/* no range begins there */
 #define STATE_CACHED 255u /* one does, and it is free */
 

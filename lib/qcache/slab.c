@@ -13,13 +13,13 @@
  * would be more that are partly used.
  *
  * 2. A slab's header is elsewhere: 24 bytes, a bit for each range (set: it is
- * free in the slab), and in VM_CHECK arenas a byte for each quantum.  Headers
- * are cut from units of the pool and found by a hash of the slab's number.
- * So a range of up to 16 quanta costs about 10 bytes instead of a boundary tag
- * and a place in the arena's hash.  Headers are never given back while the
- * arena lives, nor are outgrown tables: a reader without the lock (slab_state())
- * may follow a link into a header that is another slab's by now, and finds at
- * worst nothing, in which case it looks again with the lock.
+ * free in the slab); in VM_CHECK arenas a line, and the states of its quanta in a
+ * sheet (slab.h).  Headers are cut from units of the pool and found by a hash of where the slab
+ * begins.  So a range of up to 16 quanta costs about 10 bytes instead of a
+ * boundary tag and a place in the arena's tree.  Headers are never given back
+ * while the arena lives, nor are outgrown tables: a reader without the lock
+ * (slab_state()) may follow a link into a header that is another slab's by now,
+ * and finds at worst nothing, in which case it looks again with the lock.
  *
  * 3. Ranges without a slab.  A slab is taken only where there is room for one
  * of each cache (room_for_slab()): in a small or crowded arena, partly used
@@ -37,55 +37,22 @@
  */
 #include "config.h"
 
-#include "qcache/qcache_impl.h"
+#include "qcache/slab.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
-/* No slab is smaller, so that it fills at least two of the first magazines. */
+/* No slab is smaller, so that it fills two of the first magazines. */
 #define SLAB_QUANTA_MIN 32u
 #define TABLE_FIRST 1024u
 /* Links followed without the lock. */
 #define STEPS_MAX 32u
 
-struct slab {
-	_Atomic(uint64_t) sl_addr;	/* [B] also read without */
-	_Atomic(uint32_t) sl_link;	/* [B] next in its chain; likewise */
-	uint32_t sl_next, sl_prev;	/* [B] in its class' list */
-	_Atomic(uint8_t) sl_kind;	/* [B] release, pairs with find() */
-	uint8_t sl_class;		/* [B] whose; single: which cache's */
-	uint16_t sl_free;		/* [B] ranges free in it; if any, it is in
-					 * the list */
-	uint64_t sl_bits[];		/* [B] which; then the states [a] */
-};
-_Static_assert(sizeof(struct slab) == 24, "with 64 ranges it is one piece");
-
 enum { KIND_UNUSED, KIND_SLAB, KIND_SINGLE };
 
-/* Chains of headers, by a hash of the number of the slab. */
-struct slabtable {
-	struct slabtable *st_old;	/* outgrown */
-	size_t st_bytes;
-	unsigned int st_shift;
-	_Atomic(uint32_t) st_chain[];	/* header, or UNIT_NIL; release, pairs
-					 * with find() without the lock */
-};
-
-/* Headers are in pieces of 32 bytes of the table of units, which number them. */
-#define PIECE 32u
-#define UNIT_PIECES (UNIT_BYTES / PIECE)
-
-static void *
-HEAD(uint32_t piece)
-{
-	return (unit_table + (size_t)piece * PIECE);
-}
-
-static struct slab *
-SLAB(uint32_t header)
-{
-	return (HEAD(header));
-}
+/* Before there is a table: nothing is found in it. */
+static struct slabtable table_none = { .st_shift = 63,
+	.st_chain = { UNIT_NIL, UNIT_NIL } };
 
 static vmem_size_t
 slab_bytes(const struct slabs *sb)
@@ -120,13 +87,16 @@ table_make(unsigned int bits)
 	return (st);
 }
 
+static unsigned int
+kind_of(uint32_t h)
+{
+	return (atomic_load_explicit(&SLAB(h)->sl_kind, memory_order_acquire));
+}
+
 static _Atomic(uint32_t) *
 chain_of(const struct slabs *sb, struct slabtable *st, uint64_t addr)
 {
-	uint64_t number = addr >> sb->sb_shift;
-
-	return (&st->st_chain[(number * UINT64_C(0x9e3779b97f4a7c15)) >>
-	    st->st_shift]);
+	return (&st->st_chain[slab_hash(st, addr & sb->sb_mask)]);
 }
 
 /* The header of the slab that addr lies in, or UNIT_NIL.  Without the lock, up
@@ -136,16 +106,13 @@ find(const struct slabs *sb, uint64_t addr, unsigned int steps)
 {
 	struct slabtable *st =
 	    atomic_load_explicit(&sb->sb_table, memory_order_acquire);
-	uint64_t start = addr & ~(slab_bytes(sb) - 1);
+	uint64_t start = addr & sb->sb_mask;
 	uint32_t h;
 
-	if (st == NULL)
-		return (UNIT_NIL);
 	h = atomic_load_explicit(
 	    chain_of(sb, st, addr), memory_order_acquire);
 	for (; h != UNIT_NIL && steps > 0; steps--) {
-		unsigned int kind = atomic_load_explicit(
-		    &SLAB(h)->sl_kind, memory_order_acquire);
+		unsigned int kind = kind_of(h);
 		uint64_t at = atomic_load_explicit(
 		    &SLAB(h)->sl_addr, memory_order_relaxed);
 
@@ -211,28 +178,28 @@ table_is_small(struct slabs *sb)
 
 	lock_acquire(&sb->sb_lock);
 	st = atomic_load(&sb->sb_table);
-	small = st == NULL || sb->sb_entries >> (64 - st->st_shift) != 0;
+	small = st == &table_none ||
+	    2 * sb->sb_entries >> (64 - st->st_shift) != 0;
 	lock_release(&sb->sb_lock);
 	return (small);
 }
 
-/* Without the lock: as many chains as slabs, or a first table.  ENOMEM only if
- * there is none at all. */
+/* Without the lock: twice as many chains as slabs, so that most are the first of
+ * theirs; or a first table.  ENOMEM only if there is none at all. */
 static int
 table_grow(struct slabs *sb)
 {
 	struct slabtable *st = atomic_load(&sb->sb_table), *bigger;
-	unsigned int bits = st == NULL ?
+	unsigned int bits = st == &table_none ?
 	    (unsigned int)__builtin_ctz(TABLE_FIRST) :
 	    64 - st->st_shift + 1;
 
 	bigger = table_make(bits);
 	if (bigger == NULL)
-		return (st == NULL ? ENOMEM : 0);
+		return (st == &table_none ? ENOMEM : 0);
 	lock_acquire(&sb->sb_lock);
 	if (atomic_load(&sb->sb_table) == st) {
-		if (st != NULL)
-			table_move(sb, st, bigger);
+		table_move(sb, st, bigger);
 		bigger->st_old = st;
 		atomic_store(&sb->sb_table, bigger);
 		bigger = NULL;
@@ -245,25 +212,84 @@ table_grow(struct slabs *sb)
 
 /* ---- headers ------------------------------------------------------------ */
 
-struct unitlink {
-	uint32_t ul_next;
-};
+/* The first place in each unit that headers are cut from links the units. */
+static uint32_t *
+unit_link(uint32_t unit)
+{
+	return (UNIT(unit));
+}
 
-/* Cut a unit into headers: its first piece links the units. */
+/* In the same way, sheets of states. */
+static char **
+sheet_link(char *sheet)
+{
+	return ((char **)(void *)(sheet + SHEET_NEXT));
+}
+
+static size_t
+sheet_bytes(const struct slabs *sb)
+{
+	return ((size_t)SLAB_LINE << (sb->sb_shift - sb->sb_quantum));
+}
+
+/* Is there a column for each header of one more unit? */
+static bool
+sheet_suffices(const struct slabs *sb) REQUIRES(sb->sb_lock)
+{
+	return (!sb->sb_stated || sb->sb_columns >= UNIT_HEADERS);
+}
+
+static void
+sheet_add(struct slabs *sb, char *sheet) REQUIRES(sb->sb_lock)
+{
+	*sheet_link(sheet) = sb->sb_sheets;
+	sb->sb_sheets = sheet;
+	sb->sb_columns = SHEET_COLUMNS;
+}
+
+/* Cut a unit into headers. */
 static void
 unit_cut(struct slabs *sb, uint32_t unit) REQUIRES(sb->sb_lock)
 {
-	uint32_t end = (unit + 1) * UNIT_PIECES, h = unit * UNIT_PIECES + 1;
-	struct unitlink *ul = UNIT(unit);
+	uint32_t h = unit * UNIT_BYTES, end = h + (UNIT_BYTES - 1);
 
-	ul->ul_next = sb->sb_units;
+	*unit_link(unit) = sb->sb_units;
 	sb->sb_units = unit;
-	for (; h + sb->sb_header <= end; h += sb->sb_header) {
+	for (h += sb->sb_header; h + (sb->sb_header - 1) <= end && h != 0;
+	     h += sb->sb_header) {
 		atomic_init(&SLAB(h)->sl_kind, KIND_UNUSED);
 		atomic_init(&SLAB(h)->sl_link, UNIT_NIL);
+		if (sb->sb_stated)
+			*slab_states(SLAB(h)) = (_Atomic(uint8_t) *)(void *)(
+			    sb->sb_sheets + --sb->sb_columns);
 		SLAB(h)->sl_next = sb->sb_headers;
 		sb->sb_headers = h;
 	}
+}
+
+/* Take a header, if there is one, or what can be made of a unit and a sheet that
+ * the caller has; *wants_sheet: for more of them, a sheet is wanted, too. */
+static uint32_t
+header_take(struct slabs *sb, uint32_t *unitp, char **sheetp,
+    bool *wants_sheet)
+{
+	uint32_t h;
+
+	lock_acquire(&sb->sb_lock);
+	if (*sheetp != NULL && !sheet_suffices(sb)) {
+		sheet_add(sb, *sheetp);
+		*sheetp = NULL;
+	}
+	if (*unitp != UNIT_NIL && sheet_suffices(sb)) {
+		unit_cut(sb, *unitp);
+		*unitp = UNIT_NIL;
+	}
+	h = sb->sb_headers;
+	if (h != UNIT_NIL)
+		sb->sb_headers = SLAB(h)->sl_next;
+	*wants_sheet = !sheet_suffices(sb);
+	lock_release(&sb->sb_lock);
+	return (h);
 }
 
 /* Without the lock.  UNIT_NIL: no memory. */
@@ -271,19 +297,25 @@ static uint32_t
 header_get(struct slabs *sb)
 {
 	uint32_t h, unit = UNIT_NIL;
+	char *sheet = NULL;
+	bool wants_sheet;
 
 	for (;;) {
-		lock_acquire(&sb->sb_lock);
-		if (unit != UNIT_NIL)
-			unit_cut(sb, unit);
-		h = sb->sb_headers;
+		h = header_take(sb, &unit, &sheet, &wants_sheet);
 		if (h != UNIT_NIL)
-			sb->sb_headers = SLAB(h)->sl_next;
-		lock_release(&sb->sb_lock);
-		if (h != UNIT_NIL ||
-		    pool_get(&unit, 1) != 1)
-			return (h);
+			break;
+		if (wants_sheet && sheet == NULL &&
+		    (sheet = meta_alloc(sheet_bytes(sb))) == NULL)
+			break;
+		if (unit == UNIT_NIL && pool_get(&unit, 1) != 1)
+			break;
 	}
+	/* Others may have been quicker. */
+	if (sheet != NULL)
+		meta_free(sheet, sheet_bytes(sb));
+	if (unit != UNIT_NIL)
+		pool_put(&unit, 1);
+	return (h);
 }
 
 static void
@@ -394,10 +426,24 @@ slab_get(struct qcache *qc, vmem_addr_t *addrs, unsigned int want)
 	return (n);
 }
 
-static _Atomic(uint8_t) *
-states(const struct slabs *sb, struct slab *sl)
+/* Nothing is allocated there. */
+static void
+states_init(const struct slabs *sb, struct slab *sl)
 {
-	return ((_Atomic(uint8_t) *)(void *)(sl->sl_bits + sb->sb_words));
+	if (sb->sb_stated)
+		for (unsigned int i = 0;
+		     i < 1u << (sb->sb_shift - sb->sb_quantum); i++)
+			atomic_store_explicit(slab_state_of(sl, i),
+			    STATE_INSIDE, memory_order_relaxed);
+}
+
+/* Visible to find() from here on. */
+static void
+header_publish(struct slab *sl, unsigned int kind, uint64_t addr)
+{
+	atomic_store_explicit(&sl->sl_addr, addr, memory_order_relaxed);
+	atomic_store_explicit(
+	    &sl->sl_kind, (uint8_t)kind, memory_order_release);
 }
 
 static void
@@ -405,7 +451,7 @@ slab_init(struct qcaches *qs, struct slabclass *sc, uint32_t h, uint64_t addr)
 {
 	struct slabs *sb = qs->qs_slabs;
 	struct slab *sl = SLAB(h);
-	unsigned int n = sc->sc_objects, quanta, i;
+	unsigned int n = sc->sc_objects, i;
 
 	for (i = 0; i < sb->sb_words; i++)
 		sl->sl_bits[i] = n >= (i + 1) * 64 ? UINT64_MAX :
@@ -413,18 +459,12 @@ slab_init(struct qcaches *qs, struct slabclass *sc, uint32_t h, uint64_t addr)
 				 (UINT64_C(1) << (n - i * 64)) - 1;
 	sl->sl_free = (uint16_t)n;
 	sl->sl_class = (uint8_t)(sc - qs->qs_classes);
-	if (qs->qs_check) {
-		unsigned int shift = qs->qs_vm->vm_shift;
-
-		quanta = (unsigned int)(sc->sc_pitch >> shift);
-		for (i = 0; i < (1u << (sb->sb_shift - shift)); i++)
-			atomic_store_explicit(&states(sb, sl)[i],
-			    i % quanta == 0 && i / quanta < n ? STATE_CACHED :
-								STATE_INSIDE,
-			    memory_order_relaxed);
-	}
-	atomic_store_explicit(&sl->sl_addr, addr, memory_order_relaxed);
-	atomic_store_explicit(&sl->sl_kind, KIND_SLAB, memory_order_release);
+	states_init(sb, sl);
+	for (i = 0; sb->sb_stated && i < n; i++)
+		atomic_store_explicit(
+		    slab_state_of(sl, (i * sc->sc_pitch) >> sb->sb_quantum),
+		    STATE_CACHED, memory_order_relaxed);
+	header_publish(sl, KIND_SLAB, addr);
 }
 
 /*
@@ -566,7 +606,7 @@ slab_returns(struct qcache *qc, vmem_addr_t addr)
 
 	if (h == UNIT_NIL)
 		return (false);
-	if (SLAB(h)->sl_kind == KIND_SINGLE) {
+	if (kind_of(h) == KIND_SINGLE) {
 		chain_remove(sb, h);
 		header_put(sb, h);
 		return (false);
@@ -641,7 +681,7 @@ forget_one(struct qcaches *qs, _Atomic(uint32_t) *chain, uint64_t *addrp,
 	h = atomic_load(chain);
 	if (h != UNIT_NIL) {
 		*addrp = SLAB(h)->sl_addr;
-		if (SLAB(h)->sl_kind == KIND_SLAB) {
+		if (kind_of(h) == KIND_SLAB) {
 			*sizep = slab_bytes(sb);
 			slab_detach(sb, &qs->qs_classes[SLAB(h)->sl_class], h);
 		} else {
@@ -660,7 +700,7 @@ void
 slabs_forget(struct qcaches *qs)
 {
 	struct slabtable *st = atomic_load(&qs->qs_slabs->sb_table);
-	size_t chains = st == NULL ? 0 : (size_t)1 << (64 - st->st_shift);
+	size_t chains = (size_t)1 << (64 - st->st_shift);
 	uint64_t addr;
 	vmem_size_t size;
 
@@ -715,10 +755,10 @@ slab_single(struct qcache *qc, vmem_addr_t addr)
 	sl = SLAB(h);
 	sl->sl_class = (uint8_t)qc->qc_index;
 	sl->sl_free = 0;
+	states_init(sb, sl);
 	atomic_store_explicit(
-	    &states(sb, sl)[0], STATE_CACHED, memory_order_relaxed);
-	atomic_store_explicit(&sl->sl_addr, addr, memory_order_relaxed);
-	atomic_store_explicit(&sl->sl_kind, KIND_SINGLE, memory_order_release);
+	    slab_state_of(sl, 0), STATE_CACHED, memory_order_relaxed);
+	header_publish(sl, KIND_SINGLE, addr);
 	chain_insert(sb, atomic_load(&sb->sb_table), h);
 	sb->sb_entries++;
 	lock_release(&sb->sb_lock);
@@ -739,8 +779,8 @@ slab_state(struct qcaches *qs, vmem_addr_t addr)
 		if (h == UNIT_NIL)
 			return (NULL);
 	}
-	return (&states(sb, SLAB(h))[(addr - SLAB(h)->sl_addr) >>
-	    qs->qs_vm->vm_shift]);
+	return (slab_state_of(SLAB(h),
+	    (addr - SLAB(h)->sl_addr) >> qs->qs_vm->vm_shift));
 }
 
 /* ---- life cycle, invariants --------------------------------------------- */
@@ -768,17 +808,23 @@ slabs_init(struct qcaches *qs)
 {
 	struct slabs *sb = qs->qs_slabs;
 	unsigned int quanta = slab_quanta(qs->qs_count);
-	size_t bytes;
 
 	lock_init(&sb->sb_lock, "slabs", LOCK_QCACHE_SLAB);
+	atomic_init(&sb->sb_table, &table_none);
 	sb->sb_shift = qs->qs_vm->vm_shift +
 	    (unsigned int)__builtin_ctz(quanta);
+	if (sb->sb_shift >= 64)
+		return (ENOMEM);
+	sb->sb_mask = ~(slab_bytes(sb) - 1);
+	sb->sb_quantum = qs->qs_vm->vm_shift;
 	sb->sb_words = (quanta + 63) / 64;
-	bytes = sizeof(struct slab) + sb->sb_words * sizeof(uint64_t) +
-	    (qs->qs_check ? quanta : 0);
-	sb->sb_header = (unsigned int)((bytes + PIECE - 1) / PIECE);
+	sb->sb_stated = qs->qs_check;
+	sb->sb_header = SLAB_LINE;
+	if (!sb->sb_stated)
+		sb->sb_header = (unsigned int)(sizeof(struct slab) +
+		    sb->sb_words * sizeof(uint64_t));
 	classes_plan(qs, quanta);
-	return (sb->sb_shift < 64 ? 0 : ENOMEM);
+	return (0);
 }
 
 void
@@ -787,14 +833,19 @@ slabs_fini(struct qcaches *qs)
 	struct slabs *sb = qs->qs_slabs;
 	struct slabtable *st = atomic_load(&sb->sb_table), *old;
 	uint32_t unit, next;
+	char *sheet;
 
-	for (; st != NULL; st = old) {
+	for (; st != &table_none; st = old) {
 		old = st->st_old;
 		meta_free(st, st->st_bytes);
 	}
 	for (unit = sb->sb_units; unit != UNIT_NIL; unit = next) {
-		next = ((const struct unitlink *)UNIT(unit))->ul_next;
+		next = *unit_link(unit);
 		pool_put(&unit, 1);
+	}
+	while ((sheet = sb->sb_sheets) != NULL) {
+		sb->sb_sheets = *sheet_link(sheet);
+		meta_free(sheet, sheet_bytes(sb));
 	}
 	lock_fini(&sb->sb_lock);
 }
