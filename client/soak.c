@@ -244,14 +244,14 @@ release(struct soak_run *sr)
 static enum ctl_exit
 tell(struct soak_run *sr)
 {
-	enum ctl_exit code;
+	enum ctl_exit code, written;
 	json_t *verdict;
 	char *text;
 
 	soak_judge(sr);
 	code = soak_verdict(sr);
 	verdict = soak_verdict_json(sr, code);
-	code = soak_files_write(sr, verdict, code);
+	written = soak_files_write(sr, verdict, code);
 	if (sr->sr_ctl->ct_json) {
 		text = json_dumps(
 		    verdict, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -263,7 +263,7 @@ tell(struct soak_run *sr)
 	json_decref(verdict);
 	if (code == CTL_FAILED && sr->sr_finding[0] != '\0')
 		ctl_note("soak: %s", sr->sr_finding);
-	return (code);
+	return (written);
 }
 
 static enum ctl_exit

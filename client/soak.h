@@ -59,7 +59,8 @@ struct soak_look {
 	uint64_t lo_inuse, lo_free, lo_largest, lo_segments;
 	double lo_fragmentation;
 	uint64_t lo_rss, lo_files, lo_tasks, lo_clients;
-	json_t *lo_map;			/* `dump map`, or NULL */
+	json_t *lo_faults;		/* injected so far, or NULL */
+	json_t *lo_map;			/* `dump map`, or NULL: not looked */
 };
 
 /* A threshold, or one that always is there, and what was measured. */
@@ -69,6 +70,7 @@ struct soak_judgement {
 	double sj_limit, sj_value;
 	bool sj_held;
 	bool sj_measured;		/* false: there was nothing to measure */
+	bool sj_excused;		/* not held, by --chaos */
 	bool sj_verification;		/* not holding is exit 5, not 3 */
 };
 #define SOAK_JUDGEMENTS_MAX (JOB_THRESHOLDS_MAX + 8)
@@ -115,6 +117,7 @@ struct soak_run {
 	double sr_before_s;
 	uint64_t sr_checks;
 	FILE *sr_log_file, *sr_interval_file;
+	bool sr_unwritten;		/* one of them has failed, which was told */
 	json_t *sr_intervals;		/* those kept for report.html */
 	unsigned int sr_interval_stride, sr_interval_count;
 	/* Before; at the last interval; after. */
@@ -122,6 +125,7 @@ struct soak_run {
 	double *sr_rss;			/* bytes, by interval: for growth */
 	size_t sr_rss_count, sr_rss_room;
 	bool sr_started;
+	bool sr_sabotaged;		/* a bug or chaos is on */
 	/* The outcome. */
 	int sr_interrupted;		/* CTL_SIGINT, CTL_SIGTERM, or 0 */
 	enum ctl_exit sr_broken;	/* CTL_DONE, or it couldn't be run */
@@ -169,6 +173,8 @@ uint64_t soak_u64(const json_t *object, const char *name, uint64_t without);
 void soak_judge(struct soak_run *sr);
 enum ctl_exit soak_verdict(const struct soak_run *sr);
 const char *soak_verdict_word(enum ctl_exit code);
+/* How often a fault ("import", ..., "plant") was injected during the run. */
+uint64_t soak_faults(const struct soak_run *sr, const char *name);
 /* Growth of resident memory after the warm-up, in percent; NAN: too short. */
 double soak_rss_growth(const struct soak_run *sr);
 
@@ -178,7 +184,8 @@ void soak_progress(struct soak_run *sr, bool last);
 void soak_status(struct soak_run *sr);
 void soak_report(const struct soak_run *sr, enum ctl_exit code);
 
-/* One interval: to the log, to the file in --out, and kept for the page. */
+/* One interval: to the log, to the file in --out, and kept for the page.  A
+ * file that can't be written is told at once, and makes the run end with 1. */
 void soak_interval(struct soak_run *sr);
 enum ctl_exit soak_files_open(struct soak_run *sr);
 /* The verdict as JSON; and into --out, by rename, with the page. */

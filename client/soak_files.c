@@ -188,12 +188,15 @@ keep_rss(struct soak_run *sr)
 
 /* A line at once, so that who reads along never sees half of one. */
 static void
-write_line(FILE *file, const char *text)
+write_line(struct soak_run *sr, FILE *file, const char *name, const char *text)
 {
 	if (file == NULL || text == NULL)
 		return;
-	(void)fprintf(file, "%s\n", text);
-	(void)fflush(file);
+	if ((fprintf(file, "%s\n", text) >= 0 && fflush(file) == 0) ||
+	    sr->sr_unwritten)
+		return;
+	(void)cant(sr, name);
+	sr->sr_unwritten = true;
 }
 
 void
@@ -202,8 +205,8 @@ soak_interval(struct soak_run *sr)
 	json_t *object = interval_json(sr);
 	char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
 
-	write_line(sr->sr_log_file, text);
-	write_line(sr->sr_interval_file, text);
+	write_line(sr, sr->sr_log_file, sr->sr_log, text);
+	write_line(sr, sr->sr_interval_file, "intervals.ndjson", text);
 	/* As `report` will read it: the digits that were written. */
 	json_decref(object);
 	object = text != NULL ? json_loads(text, 0, NULL) : NULL;
@@ -237,8 +240,11 @@ machine_json(void)
 static json_t *
 look_json(const struct soak_look *lo)
 {
-	json_t *object = json_object();
+	json_t *object;
 
+	if (lo->lo_map == NULL)
+		return (json_null());
+	object = json_object();
 	put_u64(object, "inuse_bytes", lo->lo_inuse);
 	put_u64(object, "free_bytes", lo->lo_free);
 	put_u64(object, "largest_free_bytes", lo->lo_largest);
@@ -268,9 +274,27 @@ judgements_json(const struct soak_run *sr)
 		put_real(one, "measured", sj->sj_measured ? sj->sj_value : NAN);
 		(void)json_object_set_new(
 		    one, "held", json_boolean(sj->sj_held));
+		if (sj->sj_excused)
+			(void)json_object_set_new(one, "excused", json_true());
 		(void)json_array_append_new(list, one);
 	}
 	return (list);
+}
+
+/* What was done wrong on purpose, and how often. */
+static void
+put_faults(const struct soak_run *sr, json_t *verdict)
+{
+	json_t *faults = json_object(), *count;
+	const char *name;
+
+	(void)json_object_set_new(
+	    verdict, "chaos", json_boolean(sr->sr_chaos));
+	(void)json_object_set_new(verdict, "plant", sr->sr_plant != NULL ?
+	    json_string(sr->sr_plant) : json_null());
+	json_object_foreach(sr->sr_first.lo_faults, name, count)
+		put_u64(faults, name, soak_faults(sr, name));
+	(void)json_object_set_new(verdict, "faults", faults);
 }
 
 static void
@@ -325,6 +349,7 @@ soak_verdict_json(const struct soak_run *sr, enum ctl_exit code)
 	    sr->sr_total.su_violations + sr->sr_own_violations);
 	put_u64(verdict, "checks", sr->sr_checks);
 	put_real(verdict, "rss_growth_percent", soak_rss_growth(sr));
+	put_faults(sr, verdict);
 	(void)json_object_set_new(
 	    verdict, "thresholds", judgements_json(sr));
 	(void)json_object_set_new(verdict, "before", look_json(&sr->sr_first));
@@ -345,6 +370,7 @@ write_verdict(struct soak_run *sr, const json_t *verdict, enum ctl_exit code)
 	if (json_dump_file(verdict, temporary, JSON_INDENT(1) |
 	    JSON_REAL_PRECISION(12)) != 0 || rename(temporary, path) != 0) {
 		(void)cant(sr, path);
+		(void)unlink(temporary);
 		return (code == CTL_DONE ? CTL_USAGE : code);
 	}
 	return (code);
@@ -356,15 +382,16 @@ soak_files_write(struct soak_run *sr, const json_t *verdict,
 {
 	char path[PATH_LEN];
 
-	if (sr->sr_log_file != NULL && fclose(sr->sr_log_file) != 0 &&
-	    code == CTL_DONE)
-		code = cant(sr, sr->sr_log);
-	sr->sr_log_file = NULL;
-	if (sr->sr_out == NULL)
-		return (code);
+	/* Flushed line by line, and each line's failure told. */
+	if (sr->sr_log_file != NULL)
+		(void)fclose(sr->sr_log_file);
 	if (sr->sr_interval_file != NULL)
 		(void)fclose(sr->sr_interval_file);
-	sr->sr_interval_file = NULL;
+	sr->sr_log_file = sr->sr_interval_file = NULL;
+	if (sr->sr_unwritten && code == CTL_DONE)
+		code = CTL_USAGE;
+	if (sr->sr_out == NULL)
+		return (code);
 	code = write_verdict(sr, verdict, code);
 	(void)snprintf(path, sizeof(path), "%s/report.html", sr->sr_out);
 	if (soak_html_write(path, verdict, sr->sr_intervals) != 0 &&

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/quantity.h"
 
@@ -41,10 +42,15 @@ static const char style[] =
 ".axis{stroke:#bbb;stroke-width:1;fill:none}"
 ".line{fill:none;stroke:#1f5fbf;stroke-width:1.5}"
 ".line2{fill:none;stroke:#c2711a;stroke-width:1.5}"
+".key,.key2{font-weight:normal;margin-left:.8em}"
+".key::before,.key2::before{content:'';display:inline-block;width:1.6em;"
+"margin-right:.4em;vertical-align:middle;border-top:2px solid #1f5fbf}"
+".key2::before{border-color:#c2711a}"
 ".dot{fill:transparent}.dot:hover{fill:#b42318}"
 "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}"
 "pre{background:#242424}td,th{border-color:#444}svg text{fill:#aaa}"
 ".axis{stroke:#666}.line{stroke:#6ea8fe}.line2{stroke:#f0a35e}"
+".key::before{border-color:#6ea8fe}.key2::before{border-color:#f0a35e}"
 ".passed{color:#57c273}.failed,.missed,.bad{color:#ff7b72}}";
 
 /* ---- text --------------------------------------------------------------- */
@@ -206,7 +212,12 @@ put_series(FILE *out, const json_t *intervals, const struct series *se)
 
 	if (most2 > most)
 		most = most2;
-	(void)fprintf(out, "<h2>%s</h2>\n", se->title);
+	(void)fprintf(out, "<h2>%s", se->title);
+	/* Beside the title, where no curve comes. */
+	if (se->path2 != NULL)
+		(void)fprintf(out, " <span class=\"key\">%s</span> <span class=\""
+		    "key2\">%s</span>", se->name, se->name2);
+	(void)fputs("</h2>\n", out);
 	if (!(most > 0)) {
 		(void)fputs("<p>0 all along.</p>\n", out);
 		return;
@@ -220,14 +231,8 @@ put_series(FILE *out, const json_t *intervals, const struct series *se)
 	    10 + PLOT_H);
 	put_time_axis(out, last_time(intervals), HEIGHT);
 	put_line(out, intervals, se->path, "line", se->unit, most);
-	if (se->path2 != NULL) {
-		put_line(
-		    out, intervals, se->path2, "line2", se->unit, most);
-		(void)fprintf(out, "<text x=\"%d\" y=\"22\" text-anchor=\"end\""
-		    "><tspan fill=\"#1f5fbf\">%s</tspan> <tspan fill=\"#c2711a"
-		    "\">%s</tspan></text>\n", LEFT + PLOT_W, se->name,
-		    se->name2);
-	}
+	if (se->path2 != NULL)
+		put_line(out, intervals, se->path2, "line2", se->unit, most);
 	(void)fputs("</svg>\n", out);
 }
 
@@ -434,7 +439,9 @@ soak_html_write(
 	put_escaped(out, text_of(verdict, "job_text"));
 	(void)fputs("</pre>\n</body></html>\n", out);
 	failed = ferror(out) != 0;
-	if (fclose(out) != 0 || failed || rename(temporary, path) != 0)
-		return (errno != 0 ? errno : EIO);
-	return (0);
+	if (fclose(out) == 0 && !failed && rename(temporary, path) == 0)
+		return (0);
+	failed = errno != 0;
+	(void)unlink(temporary);
+	return (failed ? ENOSPC : EIO);
 }

@@ -132,6 +132,25 @@ judge_baselines(struct soak_run *sr)
 	    (double)was->lo_tasks, true);
 }
 
+uint64_t
+soak_faults(const struct soak_run *sr, const char *name)
+{
+	/* Of a run that was broken off there is no last look. */
+	const struct soak_look *lo =
+	    sr->sr_last.lo_faults != NULL ? &sr->sr_last : &sr->sr_during;
+	uint64_t before = soak_u64(sr->sr_first.lo_faults, name, 0);
+
+	return (soak_u64(lo->lo_faults, name, before) - before);
+}
+
+/* What is refused because of a fault that was injected is as it should be. */
+static void
+excuse(struct soak_judgement *sj)
+{
+	sj->sj_excused = !sj->sj_held;
+	sj->sj_held = true;
+}
+
 void
 soak_judge(struct soak_run *sr)
 {
@@ -150,6 +169,9 @@ soak_judge(struct soak_run *sr)
 			continue;	/* always judged, above */
 		judge(sr, jt->jt_metric, jt->jt_compare, measure(sr, jt),
 		    jt->jt_limit, false);
+		if (sr->sr_chaos && (jt->jt_stat == JOB_FAILS ||
+		    jt->jt_stat == JOB_CAUSE))
+			excuse(&sr->sr_judgements[sr->sr_judgement_count - 1]);
 	}
 }
 

@@ -67,8 +67,9 @@ create_arena(struct soak_run *sr)
 	char *text;
 
 	(void)json_object_set_new(params, "name", json_string(job->jo_arena));
-	(void)json_object_set_new(
-	    params, "size", json_integer((json_int_t)job->jo_arena_size));
+	if (job->jo_arena_size != 0)
+		(void)json_object_set_new(params, "size",
+		    json_integer((json_int_t)job->jo_arena_size));
 	(void)json_object_set_new(params, "quantum",
 	    json_integer((json_int_t)job->jo_arena_quantum));
 	(void)json_object_set_new(params, "qcache_max",
@@ -171,7 +172,7 @@ soak_prepare(struct soak_run *sr)
 	(void)snprintf(sr->sr_arena_json, sizeof(sr->sr_arena_json), "\"%s\"",
 	    job->jo_arena);
 	sr->sr_info = soak_fetch(sr, "info", "{}", &code);
-	if (code == CTL_DONE && job->jo_arena_size != 0) {
+	if (code == CTL_DONE && job_makes_arena(job)) {
 		code = create_arena(sr);
 		sr->sr_made = code == CTL_DONE;
 	}
@@ -201,6 +202,8 @@ soak_sabotage(struct soak_run *sr, bool on)
 	enum ctl_exit code = CTL_DONE;
 	char params[128];
 
+	if (!on && !sr->sr_sabotaged)
+		return (CTL_DONE);
 	if (sr->sr_plant != NULL) {
 		(void)snprintf(params, sizeof(params),
 		    "{\"name\":\"plant\",\"value\":\"%s\"}",
@@ -213,6 +216,7 @@ soak_sabotage(struct soak_run *sr, bool on)
 		    on ? sr->sr_job->jo_seed % INT32_MAX + 1 : 0);
 		json_decref(soak_fetch(sr, "set", params, &code));
 	}
+	sr->sr_sabotaged = on && code == CTL_DONE;
 	return (code);
 }
 
@@ -231,7 +235,8 @@ void
 soak_look_fini(struct soak_look *lo)
 {
 	json_decref(lo->lo_map);
-	lo->lo_map = NULL;
+	json_decref(lo->lo_faults);
+	lo->lo_map = lo->lo_faults = NULL;
 }
 
 enum ctl_exit
@@ -256,6 +261,8 @@ soak_look(struct soak_run *sr, struct soak_look *lo, bool map)
 	lo->lo_files = soak_u64(daemon, "open_files", 0);
 	lo->lo_tasks = soak_u64(daemon, "tasks", 0);
 	lo->lo_clients = soak_u64(daemon, "clients", 0);
+	json_decref(lo->lo_faults);
+	lo->lo_faults = json_incref(json_object_get(daemon, "faults"));
 	json_decref(stats);
 	if (!map)
 		return (CTL_DONE);

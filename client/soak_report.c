@@ -106,14 +106,16 @@ put_group(const struct soak_run *sr, unsigned int g, double seconds)
 {
 	const struct job_group *jg = &sr->sr_job->jo_groups[g];
 	const struct soak_sum *su = &sr->sr_sums[g];
+	bool one = jg->jg_workers == 1;
 
-	(void)printf("\n[%s] %" PRIu64 " %s%s: %" PRIu64 " operations, %.0f/s",
+	(void)printf("\n[%s] %" PRIu64 " %s: %" PRIu64 " operations, %.0f/s",
 	    jg->jg_name, jg->jg_workers, jg->jg_where == JOB_DAEMON ?
-	    "thread" : "process", jg->jg_workers == 1 ? "" :
-	    jg->jg_where == JOB_DAEMON ? "s in vmemd" : "es",
+	    (one ? "thread in vmemd" : "threads in vmemd") :
+	    (one ? "process" : "processes"),
 	    su->su_ops, seconds > 0 ? (double)su->su_ops / seconds : 0.0);
 	if (su->su_kills > 0)
-		(void)printf(", killed %" PRIu64 " times", su->su_kills);
+		(void)printf(", killed %" PRIu64 " time%s", su->su_kills,
+		    su->su_kills == 1 ? "" : "s");
 	(void)printf("\n  %-8s %12s %9s %9s %9s %9s %9s\n", "us", "count",
 	    "p50", "p90", "p99", "p99.9", "max");
 	for (unsigned int op = 0; op < JOB_OPS; op++)
@@ -159,21 +161,60 @@ put_oracles(const struct soak_run *sr, double seconds)
 }
 
 static void
+put_faults(const struct soak_run *sr)
+{
+	const char *name, *comma = "";
+	uint64_t planted = soak_faults(sr, "plant");
+	json_t *count;
+
+	if (sr->sr_plant != NULL)
+		(void)printf(LABEL "%s, %" PRIu64 " time%s%s\n", "planted",
+		    sr->sr_plant, planted, planted == 1 ? "" : "s",
+		    planted == 0 ? ": this job gave it no occasion" : "");
+	if (!sr->sr_chaos)
+		return;
+	(void)printf(LABEL, "injected");
+	json_object_foreach(sr->sr_first.lo_faults, name, count) {
+		if (strcmp(name, "plant") == 0)
+			continue;
+		(void)printf("%s%s %" PRIu64, comma, name,
+		    soak_faults(sr, name));
+		comma = ", ";
+	}
+	(void)puts("");
+}
+
+/* Bytes are rounded where that hides nothing. */
+static const char *
+value_text(const struct soak_judgement *sj, double value, char *buf,
+    size_t size)
+{
+	size_t len = strlen(sj->sj_name);
+
+	if (sj->sj_held && value >= 0 && len > 6 &&
+	    strcmp(sj->sj_name + len - 6, "_bytes") == 0)
+		return (quantity_format((uint64_t)value, buf, size));
+	(void)snprintf(buf, size, "%.10g", value);
+	return (buf);
+}
+
+static void
 put_judgements(const struct soak_run *sr)
 {
+	char text[32];
+
 	(void)printf("\n%-9s %-28s %14s    %s\n", "", "threshold", "measured",
 	    "limit");
 	for (unsigned int i = 0; i < sr->sr_judgement_count; i++) {
 		const struct soak_judgement *sj = &sr->sr_judgements[i];
 
 		(void)printf("%-9s %-28s ", !sj->sj_held ? "NOT HELD" :
-		    sj->sj_measured ? "held" : "-", sj->sj_name);
-		if (sj->sj_measured)
-			(void)printf("%14.10g", sj->sj_value);
-		else
-			(void)printf("%14s", "too short");
-		(void)printf(" %2s %.10g\n",
-		    job_compare_text(sj->sj_compare), sj->sj_limit);
+		    sj->sj_excused ? "excused" : sj->sj_measured ? "held" :
+		    "-", sj->sj_name);
+		(void)printf("%14s", sj->sj_measured ? value_text(sj,
+		    sj->sj_value, text, sizeof(text)) : "too short");
+		(void)printf(" %2s %s\n", job_compare_text(sj->sj_compare),
+		    value_text(sj, sj->sj_limit, text, sizeof(text)));
 	}
 }
 
@@ -200,8 +241,10 @@ put_map(const char *when, const struct soak_look *lo)
 {
 	char inuse[32], largest[32];
 
-	(void)printf(LABEL "in use %s, largest free %s, fragmentation %.3f, %"
-	    PRIu64 " segments\n", when,
+	if (lo->lo_map == NULL)
+		return;		/* the run was shorter than an interval */
+	(void)printf(LABEL "in use %s, largest free %s, frag %.3f, %" PRIu64
+	    " segments\n", when,
 	    quantity_format(lo->lo_inuse, inuse, sizeof(inuse)),
 	    quantity_format(lo->lo_largest, largest, sizeof(largest)),
 	    lo->lo_fragmentation, lo->lo_segments);
@@ -228,7 +271,7 @@ soak_report(const struct soak_run *sr, enum ctl_exit code)
 {
 	double seconds = (double)(sr->sr_end_ns - sr->sr_start_ns) / 1e9;
 
-	(void)printf(LABEL "%s: %u client workers, %u daemon workers, arena"
+	(void)printf(LABEL "%s: workers: %u in clients, %u in vmemd; arena"
 	    " %s\n", "soak", sr->sr_job->jo_name,
 	    job_workers(sr->sr_job, JOB_CLIENT),
 	    job_workers(sr->sr_job, JOB_DAEMON), sr->sr_job->jo_arena);
@@ -242,6 +285,7 @@ soak_report(const struct soak_run *sr, enum ctl_exit code)
 		put_group(sr, g, seconds);
 	(void)puts("");
 	put_oracles(sr, seconds);
+	put_faults(sr);
 	(void)printf(LABEL "%016" PRIx64 "\n", "event hash",
 	    sr->sr_total.su_hash);
 	put_judgements(sr);

@@ -155,7 +155,8 @@ worker_ended(struct soak_run *sr, struct soak_slot *sl, int status)
 		    group_name(sr, sl), sl->sl_index, WTERMSIG(status),
 		    strsignal(WTERMSIG(status)));
 	else if (WEXITSTATUS(status) != 0 &&
-	    atomic_load(&sl->sl_tally.ta_violations) == 0)
+	    atomic_load(&sl->sl_tally.ta_violations) == 0 &&
+	    atomic_load(&sr->sr_shared->ss_control.co_lost) == 0)
 		soak_note_finding(sr, "%s/%u ended with %d: no memory?",
 		    group_name(sr, sl), sl->sl_index, WEXITSTATUS(status));
 }
@@ -317,6 +318,22 @@ ask_daemon_job(struct soak_run *sr, const char *method)
 
 /* ---- books -------------------------------------------------------------- */
 
+/* A worker has lost the daemon: the run is broken off, and nothing was found. */
+static void
+note_loss(struct soak_run *sr)
+{
+	const struct soak_control *co = &sr->sr_shared->ss_control;
+
+	if (sr->sr_finding[0] != '\0' ||
+	    atomic_load_explicit(&co->co_lost, memory_order_acquire) == 0)
+		return;
+	memcpy(sr->sr_finding, co->co_first, sizeof(sr->sr_finding));
+	/* The parent may have seen it first. */
+	if (sr->sr_broken == CTL_DONE)
+		sr->sr_broken = ctl_fail(sr->sr_ctl, CTL_UNREACHED, "lost",
+		    "soak: %s", sr->sr_finding);
+}
+
 /* All sums anew: the workers' books, and what the daemon says. */
 static enum ctl_exit
 sum_up(struct soak_run *sr, const char *method)
@@ -445,6 +462,7 @@ wait_for_end(struct soak_run *sr)
 		collect(sr);
 		if (sr->sr_interrupted == 0)
 			sr->sr_interrupted = ctl_caught();
+		note_loss(sr);
 		if (sr->sr_interrupted != 0 || sr->sr_broken != CTL_DONE)
 			atomic_store(&co->co_stop, 1);
 		if (atomic_load(&co->co_stop) == 0) {
@@ -469,6 +487,16 @@ wait_for_end(struct soak_run *sr)
 }
 
 /* ---- begin and end ------------------------------------------------------ */
+
+/* A short run is looked at halfway. */
+static uint64_t
+first_interval(const struct job *job)
+{
+	uint64_t half = job->jo_duration_ns / 2;
+
+	return (half != 0 && half < job->jo_interval_ns ? half :
+		job->jo_interval_ns);
+}
 
 static enum ctl_exit
 begin(struct soak_run *sr)
@@ -497,7 +525,7 @@ begin(struct soak_run *sr)
 	if (code != CTL_DONE)
 		return (code);
 	sr->sr_start_ns = clock_ns();
-	sr->sr_interval_due = sr->sr_start_ns + sr->sr_job->jo_interval_ns;
+	sr->sr_interval_due = sr->sr_start_ns + first_interval(sr->sr_job);
 	sr->sr_check_due = sr->sr_start_ns + sr->sr_job->jo_check_ns;
 	sr->sr_started = true;
 	atomic_store(
@@ -556,11 +584,33 @@ tell_leak(struct soak_run *sr, uint64_t addr, uint64_t size)
 			continue;
 		soak_note_finding(sr, "%s/%u operation %" PRIu64 ": leak: 0x%"
 		    PRIx64 " (%" PRIu64 " bytes) was freed, and is still"
-		    " allocated", group_name(sr, sl), sl->sl_index, sf->sf_op,
-		    addr, size);
+		    " allocated (seed %" PRIu64 ")", group_name(sr, sl),
+		    sl->sl_index, sf->sf_op, addr, size, sr->sr_job->jo_seed);
 		return (true);
 	}
 	return (false);
+}
+
+/* No client worker knows of it: one in vmemd, or it was too long ago. */
+static void
+tell_unknown_leak(struct soak_run *sr, uint64_t addr, uint64_t size)
+{
+	uint64_t more = sr->sr_last.lo_inuse - sr->sr_first.lo_inuse;
+
+	if (sr->sr_finding[0] != '\0')
+		return;
+	/* In an arena that was empty, whatever there is shouldn't be. */
+	if (sr->sr_first.lo_inuse == 0 && size != 0)
+		soak_note_finding(sr, "leak: %" PRIu64 " bytes are still"
+		    " allocated, first 0x%" PRIx64 " (%" PRIu64 " bytes), which"
+		    " none of the %u client workers has freed lately (seed %"
+		    PRIu64 ")", more, addr, size, sr->sr_workers,
+		    sr->sr_job->jo_seed);
+	else
+		soak_note_finding(sr, "leak: %" PRIu64 " bytes more than before"
+		    " are allocated, of which none of the %u client workers has"
+		    " freed any lately (seed %" PRIu64 ")", more,
+		    sr->sr_workers, sr->sr_job->jo_seed);
 }
 
 /* What is in use that wasn't before: go through the arena's segments. */
@@ -569,6 +619,7 @@ find_leak(struct soak_run *sr)
 {
 	enum ctl_exit code = CTL_DONE;
 	char params[256], cursor[64] = "";
+	uint64_t first = 0, size = 0;
 	bool told = false;
 
 	for (unsigned int page = 0; page < LEAK_PAGES_MAX && !told; page++) {
@@ -584,10 +635,15 @@ find_leak(struct soak_run *sr)
 		if (dump == NULL)
 			break;
 		entries = json_object_get(dump, "entries");
-		json_array_foreach(entries, i, entry)
+		json_array_foreach(entries, i, entry) {
+			if (size == 0) {
+				first = soak_u64(entry, "addr", 0);
+				size = soak_u64(entry, "size", 0);
+			}
 			told = told || tell_leak(sr,
 			    soak_u64(entry, "addr", 0),
 			    soak_u64(entry, "size", 0));
+		}
 		next = json_string_value(json_object_get(dump, "cursor"));
 		(void)snprintf(cursor, sizeof(cursor), "%s",
 		    next != NULL ? next : "");
@@ -595,6 +651,8 @@ find_leak(struct soak_run *sr)
 		if (next == NULL)
 			break;
 	}
+	if (code == CTL_DONE && !told)
+		tell_unknown_leak(sr, first, size);
 	return (code);
 }
 
@@ -631,7 +689,7 @@ finish(struct soak_run *sr)
 		code = soak_settle(sr);
 	if (code == CTL_DONE)
 		code = soak_look(sr, &sr->sr_last, true);
-	if (code == CTL_DONE && sr->sr_last.lo_inuse != sr->sr_first.lo_inuse)
+	if (code == CTL_DONE && sr->sr_last.lo_inuse > sr->sr_first.lo_inuse)
 		code = find_leak(sr);
 	return (code);
 }
@@ -659,9 +717,14 @@ soak_run(struct soak_run *sr)
 		sr->sr_broken = code;
 		if (sr->sr_shared != NULL)
 			kill_all(sr);
+		if (code != CTL_UNREACHED)
+			(void)soak_sabotage(sr, false);
 		return (code);
 	}
 	wait_for_end(sr);
+	note_loss(sr);
+	if (sr->sr_broken == CTL_UNREACHED && sr->sr_finding[0] == '\0')
+		(void)strcpy(sr->sr_finding, "the daemon broke off");
 	end_daemon_job(sr);
 	if (sr->sr_progress)
 		soak_progress(sr, true);

@@ -379,14 +379,15 @@ do_dump(struct soak_worker *sw, struct soak_result *sr)
 	return (call(ln, "dump", sr));
 }
 
-/* An arena of its own: made, used, and destroyed with what is in it. */
+/* An arena of its own: made, used, and destroyed with what is in it.  Every
+ * second one imports what it gives. */
 static enum soak_outcome
 do_arena(struct soak_worker *sw, struct soak_result *sr)
 {
 	static const struct {
 		const char *method, *name, *rest;
 	} steps[] = {
-		{ "arena.create", "name", ",\"size\":1048576" },
+		{ "arena.create", "name", NULL },
 		{ "alloc", "arena", ",\"size\":20000,\"count\":3" },
 		{ "check", "arena", "" },
 		{ "arena.destroy", "arena", ",\"force\":true" }
@@ -394,11 +395,14 @@ do_arena(struct soak_worker *sw, struct soak_result *sr)
 	struct link *ln = sw->sw_own;
 	enum soak_outcome outcome = SOAK_DONE;
 
-	ln->ln_number++;
+	const char *made = ln->ln_number++ % 2 == 0 ? ",\"size\":1048576" :
+						     ",\"source\":\"kernel_va\"";
+
 	for (size_t i = 0; i < 4 && outcome == SOAK_DONE; i++) {
 		(void)snprintf(ln->ln_params, sizeof(ln->ln_params),
 		    "{\"%s\":\"soak-%d-%u\"%s}", steps[i].name,
-		    (int)getpid(), ln->ln_number, steps[i].rest);
+		    (int)getpid(), ln->ln_number,
+		    steps[i].rest != NULL ? steps[i].rest : made);
 		outcome = call(ln, steps[i].method, sr);
 	}
 	return (outcome);
@@ -454,6 +458,7 @@ soak_worker_main(struct soak_run *sr, struct soak_slot *sl)
 	static struct link ln = { .ln_reply = VMEMCLIENT_REPLY_INIT };
 	static struct soak_worker sw;
 	const struct timespec pause = { 0, READY_NS };
+	char why[128];
 	int error;
 
 	detach(sr->sr_pid);
@@ -464,7 +469,9 @@ soak_worker_main(struct soak_run *sr, struct soak_slot *sl)
 	error = vmemclient_connect(
 	    sr->sr_ctl->ct_socket, REPLY_MS, &ln.ln_conn);
 	if (error != 0) {
-		soak_finding(&sw, "can't connect: %s", strerror(error));
+		(void)snprintf(why, sizeof(why), "can't connect: %s",
+		    strerror(error));
+		soak_lost(&sw, why);
 		_exit(1);
 	}
 	while (atomic_load(&sw.sw_control->co_start_ns) == 0 &&

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "daemon/counters.h"
+#include "daemon/plant.h"
 #include "daemon/request.h"
 #include "util/clock.h"
+#include "util/fault.h"
 
 struct stats_state {
 	struct arena *ss_at;		/* the arena written last, referenced */
@@ -100,6 +102,21 @@ write_process(struct buf *b)
 	jw_ku64(b, "tasks", entries("/proc/self/task"));
 }
 
+/* What went wrong on purpose so far: what a soak sets beside its findings. */
+static void
+write_faults(struct buf *b)
+{
+#ifdef VMEM_FAULT_INJECTION
+	jw_kopen(b, "faults", '{');
+	for (unsigned int i = 0; i < FAULT_POINTS; i++)
+		jw_ku64(b, fault_names[i], fault_count(i));
+	jw_ku64(b, "plant", plant_count());
+	jw_close(b, '}');
+#else
+	(void)b;
+#endif
+}
+
 static void
 write_daemon(struct buf *b, const struct stats_state *ss, struct daemon *dm)
 {
@@ -126,6 +143,7 @@ write_daemon(struct buf *b, const struct stats_state *ss, struct daemon *dm)
 	jw_ku64(b, "wired_limit_bytes", dm->dm_settings.se_wired);
 	jw_ku64(b, "meta_bytes", vmpager_wired_bytes(dm->dm_backing.bk_meta));
 	write_process(b);
+	write_faults(b);
 	jw_kbool(b, "corrupt", daemon_corrupt(dm));
 	jw_kbool(b, "draining", daemon_draining(dm));
 	jw_kopen(b, "latency", '{');

@@ -41,6 +41,8 @@ struct msg;
 struct worker;
 
 void plant_set(enum plant plant);
+/* How often any has borne, ever. */
+uint64_t plant_count(void);
 /* Is this the moment for it? */
 bool plant_bears(enum plant plant);
 /* The address that is told instead of addr; most often addr itself. */

@@ -366,16 +366,29 @@ do_dump(struct soak_worker *sw, struct soak_result *sr)
 	return (SOAK_DONE);
 }
 
+/* Every second one imports from the arena under test. */
+static vmem_t *
+make_arena(const struct soak_worker *sw)
+{
+	const struct arena *ar = sw->sw_own;
+	const vm_flag_t flags = VM_NOSLEEP | VM_BESTFIT | VM_CHECK;
+
+	if (atomic_load_explicit(&sw->sw_tally->ta_counts[JOB_ARENA],
+		memory_order_relaxed) % 2 == 0)
+		return (vmem_create("soak", OWN_BASE, OWN_SIZE, OWN_BASE, NULL,
+		    NULL, NULL, 0, flags));
+	return (vmem_create("soak", 0, 0, ar->ar_quantum, vmem_alloc_import,
+	    vmem_free_release, ar->ar_vm, 0, flags));
+}
+
 static enum soak_outcome
 do_arena(struct soak_worker *sw, struct soak_result *sr)
 {
-	vmem_t *vm = vmem_create("soak", OWN_BASE, OWN_SIZE, OWN_BASE, NULL,
-	    NULL, NULL, 0, VM_NOSLEEP | VM_BESTFIT | VM_CHECK);
+	vmem_t *vm = make_arena(sw);
 	vmem_addr_t addrs[3];
 	size_t n = 0;
 	const char *why = NULL;
 
-	(void)sw;
 	if (vm == NULL)
 		return (failed(sr, JOB_NO_SPACE));
 	while (n < 3 && vmem_alloc(vm, 20000, VM_NOSLEEP, &addrs[n]) == 0)

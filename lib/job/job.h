@@ -132,6 +132,7 @@ struct job_threshold {
 	double jt_quantile;
 	enum job_compare jt_compare;
 	double jt_limit;
+	unsigned int jt_line;		/* of the job's text */
 };
 
 struct job {
@@ -145,8 +146,9 @@ struct job {
 	uint64_t jo_interval_ns;	/* of reports */
 	uint64_t jo_check_ns;		/* of `check`s; 0: at the end only */
 	uint64_t jo_rss_bytes;		/* the daemon may end larger by this */
-	/* An arena of the job's own, made before and destroyed after. */
-	uint64_t jo_arena_size;		/* 0: jo_arena is there already */
+	/* An arena of the job's own, made before and destroyed after, if it has
+	 * a size or a source: with a source alone it imports as it goes. */
+	uint64_t jo_arena_size;
 	char jo_arena_source[JOB_NAME_MAX];
 	uint64_t jo_arena_quantum;
 	uint64_t jo_arena_qcache_max;
@@ -179,6 +181,13 @@ char *job_text(const struct job *job);
 /* 16 hexadecimal digits that stand for that text. */
 void job_hash(const struct job *job, char hash[17]);
 
+/* Is jo_arena made for the job? */
+static inline bool
+job_makes_arena(const struct job *job)
+{
+	return (job->jo_arena_size != 0 || job->jo_arena_source[0] != '\0');
+}
+
 /* Workers, of one place or (where < 0) of both. */
 unsigned int job_workers(const struct job *job, int where);
 
@@ -203,6 +212,8 @@ void job_help(FILE *out);
  */
 int job_sizes_parse(const char *text, struct job_sizes *js, const char **whyp);
 void job_sizes_fini(struct job_sizes *js);
+/* A number of bytes, exact, and short where it can be; returns buf. */
+const char *job_size_text(uint64_t size, char *buf, size_t room);
 /* As it would be written. */
 void job_sizes_print(const struct job_sizes *js, FILE *out);
 

@@ -38,7 +38,8 @@ const struct job_key job_global_keys[] = {
 	{ "arena_size", JK_SIZE, G(jo_arena_size), "0", NULL, 0, INT64_MAX,
 	    "make it, of that size, and destroy it after; 0: it is there" },
 	{ "arena_source", JK_NAME, G(jo_arena_source), "", NULL, 0, 0,
-	    "and take it from this arena (default: numbers, not memory)" },
+	    "make it out of this arena (default: numbers, not memory); without"
+	    " arena_size it imports as it goes" },
 	{ "arena_quantum", JK_SIZE, G(jo_arena_quantum), "4K", NULL, 1,
 	    INT64_MAX, "its quantum" },
 	{ "arena_qcache_max", JK_SIZE, G(jo_arena_qcache_max), "0", NULL, 0,
@@ -147,15 +148,38 @@ word_at(const char *values, unsigned int index, int *lenp)
 
 /* ---- values ------------------------------------------------------------- */
 
+/* A number as it may be written in a job. */
+static void
+print_number(const struct job_key *jk, uint64_t value, char *buf, size_t size)
+{
+	if (jk->jk_kind == JK_SIZE)
+		(void)job_size_text(value, buf, size);
+	else if (jk->jk_kind != JK_TIME)
+		(void)snprintf(buf, size, "%" PRIu64, value);
+	else if (value % NS_PER_S == 0)
+		(void)snprintf(buf, size, "%" PRIu64 "s", value / NS_PER_S);
+	else
+		(void)snprintf(
+		    buf, size, "%.17gms", (double)value / NS_PER_MS);
+}
+
 static int
 set_number(const struct job_key *jk, uint64_t *to, uint64_t value,
     const char **whyp)
 {
-	*whyp = "out of range";
-	if (value < jk->jk_min || value > jk->jk_max)
-		return (EINVAL);
-	*to = value;
-	return (0);
+	static _Thread_local char why[128];
+	char least[32], most[32];
+
+	if (value >= jk->jk_min && value <= jk->jk_max) {
+		*to = value;
+		return (0);
+	}
+	print_number(jk, jk->jk_min, least, sizeof(least));
+	print_number(jk, jk->jk_max, most, sizeof(most));
+	(void)snprintf(why, sizeof(why), "out of range, which is %s to %s",
+	    least, most);
+	*whyp = why;
+	return (EINVAL);
 }
 
 static int
@@ -225,6 +249,29 @@ set_real(double *to, const char *text, double max, const char *unit)
 	return (0);
 }
 
+/* What a word may be, and which of them it is like. */
+static const char *
+one_of(const struct job_key *jk, const char *text)
+{
+	static _Thread_local char why[128];
+	char words[8][16];
+	const char *names[8], *like;
+	size_t n = 0;
+
+	for (const char *at = jk->jk_values; *at != '\0' && n < 8; n++) {
+		int len = (int)strcspn(at, " ");
+
+		(void)snprintf(words[n], sizeof(words[n]), "%.*s", len, at);
+		names[n] = words[n];
+		at += len + (int)strspn(at + len, " ");
+	}
+	like = closest(text, names, n);
+	(void)snprintf(why, sizeof(why), "expected one of %s%s%s%s",
+	    jk->jk_values, like != NULL ? "; did you mean \"" : "",
+	    like != NULL ? like : "", like != NULL ? "\"?" : "");
+	return (why);
+}
+
 static int
 set_word(const struct job_key *jk, void *at, const char *text,
     const char **whyp)
@@ -238,7 +285,7 @@ set_word(const struct job_key *jk, void *at, const char *text,
 		memcpy(at, text, strlen(text) + 1);
 		return (0);
 	}
-	*whyp = jk->jk_kind == JK_BOOL ? "expected yes or no" : jk->jk_values;
+	*whyp = jk->jk_kind == JK_BOOL ? "expected yes or no" : one_of(jk, text);
 	place = place_of(jk->jk_kind == JK_BOOL ? "no yes" : jk->jk_values,
 	    text, strlen(text));
 	if (place < 0)
@@ -312,15 +359,6 @@ job_keys_default(const struct job_key *keys, void *object)
 /* ---- printing ----------------------------------------------------------- */
 
 static void
-print_time(uint64_t ns, FILE *out)
-{
-	if (ns % NS_PER_S == 0)
-		(void)fprintf(out, "%" PRIu64 "s", ns / NS_PER_S);
-	else
-		(void)fprintf(out, "%.17gms", (double)ns / NS_PER_MS);
-}
-
-static void
 print_fits(const bool *fits, FILE *out)
 {
 	const char *space = "";
@@ -341,15 +379,15 @@ job_key_print(const struct job_key *jk, const void *object, FILE *out)
 {
 	const void *at = (const char *)object + jk->jk_offset;
 	const char *word;
+	char number[32];
 	int len;
 
 	switch (jk->jk_kind) {
 	case JK_COUNT:
 	case JK_SIZE:
-		(void)fprintf(out, "%" PRIu64, *(const uint64_t *)at);
-		break;
 	case JK_TIME:
-		print_time(*(const uint64_t *)at, out);
+		print_number(jk, *(const uint64_t *)at, number, sizeof(number));
+		(void)fputs(number, out);
 		break;
 	case JK_SHARE:
 	case JK_RATE:
@@ -377,12 +415,33 @@ job_key_print(const struct job_key *jk, const void *object, FILE *out)
 	}
 }
 
+/* Words, in lines that end before column 80 and begin at `indent`, where the
+ * first one is. */
+static void
+put_wrapped(FILE *out, int indent, const char *text)
+{
+	int column = indent;
+
+	while (*text != '\0') {
+		int len = (int)strcspn(text, " ");
+
+		if (column > indent && column + 1 + len > 79) {
+			(void)fprintf(out, "\n%*s", indent, "");
+			column = indent;
+		}
+		column += fprintf(out, "%s%.*s", column > indent ? " " : "",
+		    len, text);
+		text += len + (int)strspn(text + len, " ");
+	}
+	(void)fputc('\n', out);
+}
+
 static void
 help_keys(const struct job_key *keys, FILE *out)
 {
 	for (; keys->jk_name != NULL; keys++) {
-		(void)fprintf(out, "  %-17s %s\n", keys->jk_name,
-		    keys->jk_help);
+		(void)fprintf(out, "  %-17s ", keys->jk_name);
+		put_wrapped(out, 20, keys->jk_help);
 		if (keys->jk_values != NULL)
 			(void)fprintf(out, "  %-17s   one of %s\n", "",
 			    keys->jk_values);

@@ -16,6 +16,7 @@
 
 #include "job/keys.h"
 #include "job/metric.h"
+#include "proto/closest.h"
 
 #define DURATION_DEFAULT_NS UINT64_C(10000000000)
 #define KEYS_MAX 64
@@ -64,12 +65,18 @@ unknown_key(struct parser *pa, const struct job_key *keys, const char *where,
 {
 	const struct job_key *other = keys == job_global_keys ?
 	    job_group_keys : job_global_keys;
+	const char *const special[] = { "global", "thresholds" };
 	const char *like = job_key_like(keys, name);
 
-	if (job_key_find(other, name) != NULL)
+	if (job_key_find(other, name) != NULL && (keys == job_global_keys ||
+	    closest(where, special, 2) == NULL))
 		return (fail(pa, EINVAL, "%.40s goes into %s", name,
 		    other == job_global_keys ? "[global]" :
 		    "a group's section"));
+	if (keys != job_global_keys && closest(where, special, 2) != NULL)
+		return (fail(pa, EINVAL, "[%.31s] is a group, and has no key"
+		    " \"%.40s\"; did you mean [%s]?", where, name,
+		    closest(where, special, 2)));
 	return (fail(pa, EINVAL, "[%.31s] has no key \"%.40s\"%s%s%s", where,
 	    name, like != NULL ? "; did you mean \"" : "",
 	    like != NULL ? like : "", like != NULL ? "\"?" : ""));
@@ -171,6 +178,7 @@ threshold_add(struct parser *pa, const char *name, const char *value)
 	if (errno != 0 || end == value || *end != '\0')
 		return (fail(pa, EINVAL, "%s: \"%.40s\" is no number",
 		    jt->jt_metric, value));
+	jt->jt_line = pa->pa_line;
 	job->jo_threshold_count++;
 	return (0);
 }
@@ -303,10 +311,9 @@ check_arena(struct parser *pa)
 	if (job->jo_arena_size % q != 0)
 		return (fail(pa, EINVAL,
 		    "arena_size: not a multiple of arena_quantum"));
-	if (job->jo_arena_size == 0 && (job->jo_arena_pageable ||
-	    job->jo_arena_source[0] != '\0'))
-		return (fail(pa, EINVAL, "arena_size is missing: without it"
-		    " the arena is one that is there"));
+	if (job->jo_arena_size == 0 && job->jo_arena_pageable)
+		return (fail(pa, EINVAL, "arena_size is missing: a pageable"
+		    " arena takes its whole span when it is made"));
 	return (0);
 }
 
@@ -332,6 +339,7 @@ check_job(struct parser *pa)
 		struct job_threshold *jt = &job->jo_thresholds[i];
 		const char *like;
 
+		pa->pa_line = jt->jt_line;
 		if (job_metric_parse(job, jt, &like) != 0)
 			return (fail(pa, EINVAL, "[thresholds] no metric"
 			    " \"%s\"%s%s%s", jt->jt_metric,
@@ -339,6 +347,7 @@ check_job(struct parser *pa)
 			    like != NULL ? like : "",
 			    like != NULL ? "\"?" : ""));
 	}
+	pa->pa_line = 0;
 	if (job->jo_duration_ns == 0 && job->jo_ops == 0)
 		job->jo_duration_ns = DURATION_DEFAULT_NS;
 	return (check_arena(pa));
@@ -381,7 +390,8 @@ job_parse(const char *text, const char *name, struct job **jobp,
 	if (pa.pa_failed == 0 && line != 0) {
 		pa.pa_line = line > 0 ? (unsigned int)line : 0;
 		(void)fail(&pa, line > 0 ? EINVAL : ENOMEM,
-		    "expected [SECTION] or KEY = VALUE");
+		    "expected [SECTION], KEY = VALUE, or below [thresholds]"
+		    " METRIC <= NUMBER (or >=, =)");
 	}
 	pa.pa_job->jo_seeded =
 	    pa.pa_global[job_key_find(job_global_keys, "seed") -

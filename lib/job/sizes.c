@@ -142,20 +142,26 @@ job_sizes_fini(struct job_sizes *js)
 	memset(js, 0, sizeof(*js));
 }
 
-/* Exact, and short where it can be. */
-static void
-print_size(uint64_t size, FILE *out)
+const char *
+job_size_text(uint64_t size, char *buf, size_t room)
 {
-	static const char units[] = "\0KMGTP";
+	static const char *const units[] = { "", "K", "M", "G", "T", "P" };
 	unsigned int unit = 0;
 
-	while (unit + 1 < sizeof(units) - 1 && size != 0 && size % 1024 == 0) {
+	while (unit < 5 && size != 0 && size % 1024 == 0) {
 		size /= 1024;
 		unit++;
 	}
-	(void)fprintf(out, "%" PRIu64, size);
-	if (unit > 0)
-		(void)fputc(units[unit], out);
+	(void)snprintf(buf, room, "%" PRIu64 "%s", size, units[unit]);
+	return (buf);
+}
+
+static void
+print_size(uint64_t size, FILE *out)
+{
+	char text[32];
+
+	(void)fputs(job_size_text(size, text, sizeof(text)), out);
 }
 
 void

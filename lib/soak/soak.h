@@ -136,6 +136,7 @@ struct soak_control {
 	_Atomic unsigned int co_stop;	/* finish, and free what is left */
 	_Atomic unsigned int co_abandon; /* don't even free */
 	_Atomic uint64_t co_violations;
+	_Atomic unsigned int co_lost;	/* the daemon is gone: co_first */
 	_Atomic unsigned char co_dying[OWNERS_MAX + 1];	/* by owner */
 	_Atomic unsigned int co_told;	/* the first finding has been taken */
 	char co_first[SOAK_FINDING_MAX];
@@ -189,6 +190,9 @@ void soak_tally_init(struct soak_tally *ta);
 /* Note what is wrong; the first of a run stops it. */
 void soak_finding(struct soak_worker *sw, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));
+
+/* The daemon is gone: no finding, but there is nothing more to be done. */
+void soak_lost(struct soak_worker *sw, const char *text);
 
 /* The last free of exactly that range, if it is remembered; else NULL. */
 const struct soak_freed *soak_find_freed(

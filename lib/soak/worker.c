@@ -77,6 +77,22 @@ soak_finding(struct soak_worker *sw, const char *fmt, ...)
 	atomic_store(&co->co_stop, 1);
 }
 
+void
+soak_lost(struct soak_worker *sw, const char *text)
+{
+	struct soak_control *co = sw->sw_control;
+	char who[96];
+
+	if (atomic_exchange(&co->co_told, 1) == 0) {
+		(void)snprintf(co->co_first, sizeof(co->co_first), "%s: %s",
+		    soak_who(sw, who, sizeof(who)), text);
+		/* Release: who sees it sees the text. */
+		atomic_store_explicit(&co->co_lost, 1, memory_order_release);
+	}
+	atomic_store(&co->co_abandon, 1);
+	atomic_store(&co->co_stop, 1);
+}
+
 bool
 soak_stopping(const struct soak_worker *sw)
 {
@@ -108,8 +124,10 @@ account(struct soak_worker *sw, enum soak_outcome outcome,
 {
 	if (outcome == SOAK_FAILED)
 		add(&sw->sw_tally->ta_causes[sr->sr_cause], 1);
-	else if (outcome == SOAK_WRONG || outcome == SOAK_LOST)
+	else if (outcome == SOAK_WRONG)
 		soak_finding(sw, "%s", sr->sr_text);
+	else if (outcome == SOAK_LOST)
+		soak_lost(sw, sr->sr_text);
 }
 
 /* ---- timing ------------------------------------------------------------- */
@@ -568,7 +586,7 @@ time_is_up(const struct soak_worker *sw, uint64_t start)
 	return (duration != 0 && clock_ns() - start >= duration);
 }
 
-/* False: there was nothing to do. */
+/* False: none has been done. */
 static bool
 do_operation(struct soak_worker *sw)
 {
@@ -580,10 +598,15 @@ do_operation(struct soak_worker *sw)
 		op = JOB_FREE;
 	switch (op) {
 	case JOB_ALLOC:
-		if (sw->sw_take != NULL)
-			return (take_over(sw));
-		do_alloc(sw);
-		break;
+		if (sw->sw_take == NULL) {
+			do_alloc(sw);
+			break;
+		}
+		/* To be handed a range is no operation; to free one is. */
+		if (!take_over(sw) ||
+		    sw->sw_stream.st_count < sw->sw_stream.st_live)
+			return (false);
+		/* FALLTHROUGH */
 	case JOB_FREE:
 		do_free(sw);
 		break;

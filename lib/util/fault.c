@@ -14,6 +14,14 @@
 
 #define DELAY_NS_MAX 1000000u
 
+const char *const fault_names[FAULT_POINTS] = {
+	[FAULT_IMPORT] = "import",
+	[FAULT_FRAME] = "frame",
+	[FAULT_SWAP_READ] = "swap_read",
+	[FAULT_SWAP_WRITE] = "swap_write",
+	[FAULT_WAKE] = "wake"
+};
+
 /* Relaxed all of it: nothing is ordered by a fault. */
 static struct {
 	_Atomic uint64_t every, seed, passed, happened;

@@ -28,8 +28,10 @@ enum fault_point {
 /* One in `every` passes of the point fails; 0: none.  Any thread. */
 void fault_set(enum fault_point point, uint64_t every, uint64_t seed);
 bool fault_happens(enum fault_point point);
-/* How often it did. */
+/* How often it did, ever. */
 uint64_t fault_count(enum fault_point point);
+/* "import", "frame", ... */
+extern const char *const fault_names[FAULT_POINTS];
 /* Sleep for a moment, up to a millisecond, if the point says so. */
 void fault_delay(enum fault_point point);
 

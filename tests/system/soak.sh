@@ -9,6 +9,7 @@ need jq
 # Without a daemon: what a job may be.
 expect 0 '^everything ' ctl soak --list
 expect 0 'workers' ctl soak --keys
+awk 'length > 80 { exit 1 }' "$out" || fail "--keys is wider than 80 columns"
 expect 0 '^\[thresholds\]' ctl soak --print smoke
 ctl soak --print churn >"$work/churn.job"
 expect 0 'lifetime = random' ctl soak "$work/churn.job" --parse-only
@@ -91,6 +92,12 @@ expect 3 '' ctl soak "$work/miss.job" --out "$work/missed"
 jq -e '.verdict == "missed" and .exit == 3' "$work/missed/verdict.json" \
     >/dev/null || fail "a missed threshold's verdict"
 
+# What can't be written is told, and isn't passed over.
+if [ -c /dev/full ]; then
+	expect 1 'soak: /dev/full: ' ctl soak smoke --duration 1s --log /dev/full
+fi
+expect 1 'Not a directory' ctl soak smoke --out "$work/log"
+
 # Interrupted halfway: 130, what there is, never a success; SIGUSR1 on the way.
 "$vmemctl" soak smoke --duration 10m --out "$work/cut" >"$out" 2>"$err" &
 soak=$!
@@ -117,5 +124,8 @@ wait "$daemon" 2>/dev/null || :
 daemon=
 got=0
 wait $soak || got=$?
-[ $got -eq 4 ] || [ $got -eq 5 ] || fail "exit code $got without a daemon"
+equal 4 $got "exit code when the daemon broke off"
+jq -e '.verdict == "broken off" and .exit == 4 and (.complete | not) and
+    .violations == 0 and (.finding | test("broke off"))' \
+    "$work/gone/verdict.json" >/dev/null || fail "the verdict without a daemon"
 finish

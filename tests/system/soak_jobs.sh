@@ -14,6 +14,7 @@ done
 of() { jq "$2" "$work/$1/verdict.json"; }
 [ "$(of kill-clients .total.kills)" -gt 0 ] || fail "nobody was killed"
 [ "$(of oom .total.fails.no_space)" -gt 0 ] || fail "oom had room"
+[ "$(of imports .total.counts.arena)" -gt 0 ] || fail "no arenas were made"
 [ "$(of waiters .during.free_bytes)" -lt 4194304 ] || fail "waiters had room"
 [ "$(of producer-consumer .groups.consumers.counts.free)" -gt 0 ] ||
     fail "nothing was handed over"

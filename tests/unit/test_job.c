@@ -56,7 +56,7 @@ test_builtins_there_and_back(void **state)
 		job_free(job);
 		job_free(again);
 	}
-	assert_int_equal(n, 9);
+	assert_int_equal(n, 10);
 	assert_null(job_builtin_find("nothing"));
 }
 
@@ -122,13 +122,20 @@ static const struct {
 	{ "[a]\nfree_by = b\nkill = 1/s\n[b]\n", "doesn't go with kill" },
 	{ "[a]\nworkers = 200\n[b]\nworkers = 200\n", "more than 250" },
 	{ "[a b]\nworkers = 2\n", "a group's name" },
-	{ "[a]\nworkers\n", "test:2: expected [SECTION] or KEY = VALUE" },
+	{ "[a]\nworkers\n", "test:2: expected [SECTION], KEY = VALUE" },
+	{ "[a]\n[thresholds]\nops < 3\n", "test:3: expected [SECTION]" },
+	{ "[a]\nworkers = 251\n", "which is 1 to 250" },
+	{ "[global]\ninterval = 1ms\n[a]\n", "which is 10ms to" },
+	{ "[a]\nwhere = demon\n", "did you mean \"daemon\"?" },
+	{ "[globl]\nseed = 1\n[a]\n", "did you mean [global]?" },
+	{ "[treshold]\nfails = 1\n[a]\n", "did you mean [thresholds]?" },
 	{ "[global]\nduration = 10\n[a]\n", "expected a time" },
 	{ "[global]\narena_quantum = 3\n[a]\n", "not a power of two" },
 	{ "[global]\narena_pageable = yes\n[a]\n", "arena_size is missing" },
 	{ "[a]\n[thresholds]\nallc_p99_us <= 1\n", "did you mean"
 	    " \"alloc_p99_us\"?" },
-	{ "[a]\n[thresholds]\nb.fails = 0\n", "no metric \"b.fails\"" },
+	{ "[a]\n[thresholds]\nb.fails = 0\n", "test:3: [thresholds] no metric"
+	    " \"b.fails\"" },
 	{ "[a]\n[thresholds]\na.violations = 0\n", "no metric" },
 	{ "[a]\n[thresholds]\nfails <= few\n", "is no number" },
 };
