@@ -194,8 +194,8 @@ victim_finish(struct vmpager *pg, const struct victim *vi)
 	struct frame *fr = &pg->pg_pool.fp_frames[vi->vi_frame];
 	pte_t *ptep = &vi->vi_map->mp_ptes[vi->vi_page];
 
-	replace_removed(pg, vi->vi_frame);
-	ghost_add(pg, map_owner(vi->vi_map, vi->vi_page));
+	ghost_add(pg, map_owner(vi->vi_map, vi->vi_page),
+	    replace_removed(pg, vi->vi_frame));
 	atomic_store_explicit(&fr->fr_owner, OWNER_HAND, memory_order_relaxed);
 	count_add(vi->vi_map, (vi->vi_pte & PTE_DIRTY) != 0 ?
 	    COUNT_EVICT_DIRTY : COUNT_EVICT_CLEAN);
@@ -214,7 +214,9 @@ victim_restore(struct vmpager *pg, struct victim *vi)
 	if (vi->vi_fresh)
 		swap_free(&pg->pg_swap, vi->vi_slot);
 	pg->pg_mode->md_restore(pg, vi);
-	replace_inserted(pg, vi->vi_frame, false);
+	/* As good as it was: one that wasn't on trial is proven. */
+	replace_inserted(
+	    pg, vi->vi_frame, !replace_removed(pg, vi->vi_frame));
 	pte_settle(&vi->vi_map->mp_ptes[vi->vi_page], vi->vi_pte);
 }
 

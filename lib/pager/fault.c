@@ -149,8 +149,9 @@ page_publish(struct run *rn, unsigned int i, uint32_t slot, uint64_t flags)
 	struct vmpager_map *mp = rn->rn_map;
 	struct vmpager *pg = mp->mp_pager;
 	struct frame *fr = &pg->pg_pool.fp_frames[rn->rn_frame[i]];
+	bool trial = false;
 	bool refault = pte_state(rn->rn_pte[i]) == PTE_SWAPPED &&
-	    ghost_has(pg, map_owner(mp, rn->rn_first + i));
+	    ghost_has(pg, map_owner(mp, rn->rn_first + i), &trial);
 
 	if (refault)
 		count_add(mp, COUNT_REFAULT);
@@ -158,7 +159,7 @@ page_publish(struct run *rn, unsigned int i, uint32_t slot, uint64_t flags)
 	/* Release: for evict_claim(), which gets to the page from here. */
 	atomic_store_explicit(&fr->fr_owner, map_owner(mp, rn->rn_first + i),
 	    memory_order_release);
-	replace_inserted(pg, rn->rn_frame[i], refault);
+	replace_inserted(pg, rn->rn_frame[i], refault && trial);
 	pte_settle(&mp->mp_ptes[rn->rn_first + i],
 	    pte_make(PTE_RESIDENT, rn->rn_frame[i]) | flags);
 }

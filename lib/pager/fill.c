@@ -44,7 +44,7 @@ fill_publish(const struct fault *ft, uint64_t page, uint32_t frame)
 			want | (pte & PTE_FIRST), memory_order_release,
 			memory_order_relaxed))
 			return (true);
-	replace_removed(pg, frame);
+	(void)replace_removed(pg, frame);
 	atomic_store_explicit(ownerp, OWNER_HAND, memory_order_relaxed);
 	return (false);
 }

@@ -95,7 +95,7 @@ page_release(struct vmpager_map *mp, uint64_t pte)
 	uint32_t slot = atomic_load_explicit(
 	    &pg->pg_pool.fp_frames[frame].fr_slot, memory_order_relaxed);
 
-	replace_removed(pg, frame);
+	(void)replace_removed(pg, frame);
 	if ((pte & PTE_HELD) != 0)
 		(void)atomic_fetch_sub_explicit(
 		    &pg->pg_held, 1, memory_order_relaxed);

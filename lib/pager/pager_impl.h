@@ -223,14 +223,16 @@ enum evict_verdict {
  * with pg_lock held, and offers frames to evict_claim() until ev_want are taken
  * or it has done what is reasonable.  rp_insert and rp_remove (either may be NULL)
  * tell it of frames that get and lose a page.  They are called with the page
- * claimed and without the lock, by faults that would rather not take it.
+ * claimed and without the lock, by faults that would rather not take it.  A page
+ * leaves on trial if its coming back soon would prove that it should have been
+ * kept (rp_remove says so); `proven` is one that did.
  */
 struct replace {
 	const char *rp_name;
 	void (*rp_start)(struct vmpager *pg);	/* pg_lock held; or NULL */
 	void (*rp_select)(struct vmpager *pg, struct evict *ev);
-	void (*rp_insert)(struct vmpager *pg, uint32_t frame, bool refault);
-	void (*rp_remove)(struct vmpager *pg, uint32_t frame);
+	void (*rp_insert)(struct vmpager *pg, uint32_t frame, bool proven);
+	bool (*rp_remove)(struct vmpager *pg, uint32_t frame);	/* on trial? */
 };
 
 /* What the policies keep of frames: replace.c. */
@@ -245,11 +247,13 @@ struct queue {
 struct queue_link {
 	uint32_t ql_next, ql_prev;
 	enum queue_kind ql_queue;
+	bool ql_trial;		/* the last queue that it was in was the small */
 	unsigned int ql_worth;	/* accesses to its credit */
 };
 
 struct replace_state {
-	_Atomic uint64_t *rs_ghost;	/* [a] hash << 32 | its eviction */
+	_Atomic uint64_t *rs_ghost;	/* [a] hash, on trial, its eviction:
+					 * 31, 1 and 32 bits */
 	unsigned int rs_ghost_shift;	/* [I] of a hash, to its place */
 	_Atomic uint32_t rs_evictions;	/* [a] the clock of ages */
 	_Atomic uint32_t *rs_stamp;	/* [a] 2-random, by frame */
@@ -504,26 +508,25 @@ int replace_init(struct vmpager *pg);
 void replace_fini(struct vmpager *pg);
 /* A frame has got, or lost, a page. */
 static inline void
-replace_inserted(struct vmpager *pg, uint32_t frame, bool refault)
+replace_inserted(struct vmpager *pg, uint32_t frame, bool proven)
 {
 	const struct replace *rp = atomic_load(&pg->pg_replace);
 
 	if (rp->rp_insert != NULL)
-		rp->rp_insert(pg, frame, refault);
+		rp->rp_insert(pg, frame, proven);
 }
 
-static inline void
+static inline bool
 replace_removed(struct vmpager *pg, uint32_t frame)
 {
 	const struct replace *rp = atomic_load(&pg->pg_replace);
 
-	if (rp->rp_remove != NULL)
-		rp->rp_remove(pg, frame);
+	return (rp->rp_remove != NULL && rp->rp_remove(pg, frame));
 }
 
-void ghost_add(struct vmpager *pg, uint64_t owner);
-/* Has the page been evicted of late? */
-bool ghost_has(struct vmpager *pg, uint64_t owner);
+void ghost_add(struct vmpager *pg, uint64_t owner, bool trial);
+/* Has the page been evicted of late?  And was it on trial? */
+bool ghost_has(struct vmpager *pg, uint64_t owner, bool *trialp);
 
 /* fault.c */
 /* Has no other thread faulted of late?  Then unmapping a page costs no

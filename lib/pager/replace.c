@@ -13,8 +13,11 @@
  *		Experiment with the Multics System", 1968.)
  *	s3fifo	A small queue that pages enter, and a main queue for those that
  *		were accessed again while they were in it, or come back soon
- *		after they went: most pages of a scan do neither, and leave the
- *		main queue alone.  (J. Yang et al., "FIFO Queues are All You
+ *		after they went from it: most pages of a scan do neither, and
+ *		leave the main queue alone.  (What went from the main queue has
+ *		had its time, and is on trial again: or a loop larger than
+ *		memory would go round in the main queue alone, where what is
+ *		evicted is what comes next.)  (J. Yang et al., "FIFO Queues are All You
  *		Need for Cache Eviction", SOSP 2023.  Their counter of accesses
  *		is here one of the times that the mark was found set.)
  *	random2	Of two frames taken at random, the one that was accessed, or
@@ -46,15 +49,18 @@
 
 /* ---- ghosts ---------------------------------------------------------------*/
 
-/* The tag of an owner, above the number of the eviction. */
+/* An owner's: its top chooses the place, what is left of it the tag. */
 static uint64_t
 ghost_hash(uint64_t owner)
 {
 	return ((owner ^ owner >> 29) * UINT64_C(0x9e3779b97f4a7c15));
 }
 
+#define GHOST_TAG ((uint64_t)UINT32_MAX << 33)
+#define GHOST_TRIAL ((uint64_t)1 << 32)
+
 void
-ghost_add(struct vmpager *pg, uint64_t owner)
+ghost_add(struct vmpager *pg, uint64_t owner, bool trial)
 {
 	struct replace_state *rs = &pg->pg_policy;
 	uint64_t hash = ghost_hash(owner);
@@ -62,11 +68,12 @@ ghost_add(struct vmpager *pg, uint64_t owner)
 	    &rs->rs_evictions, 1, memory_order_relaxed);
 
 	atomic_store_explicit(&rs->rs_ghost[hash >> rs->rs_ghost_shift],
-	    (hash & UINT32_MAX) << 32 | now, memory_order_relaxed);
+	    (hash << 33) | (trial ? GHOST_TRIAL : 0) | now,
+	    memory_order_relaxed);
 }
 
 bool
-ghost_has(struct vmpager *pg, uint64_t owner)
+ghost_has(struct vmpager *pg, uint64_t owner, bool *trialp)
 {
 	struct replace_state *rs = &pg->pg_policy;
 	uint64_t hash = ghost_hash(owner);
@@ -75,7 +82,8 @@ ghost_has(struct vmpager *pg, uint64_t owner)
 	uint32_t age = atomic_load_explicit(
 	    &rs->rs_evictions, memory_order_relaxed) - (uint32_t)ghost;
 
-	return (ghost != 0 && ghost >> 32 == (hash & UINT32_MAX) &&
+	*trialp = (ghost & GHOST_TRIAL) != 0;
+	return (ghost != 0 && (ghost & GHOST_TAG) == hash << 33 &&
 	    age <= pg->pg_pool.fp_bound);
 }
 
@@ -149,6 +157,7 @@ queue_unlink(struct replace_state *rs, uint32_t frame)
 	else
 		qu->qu_last = ql->ql_prev;
 	qu->qu_count--;
+	ql->ql_trial = ql->ql_queue == QUEUE_SMALL;
 	ql->ql_queue = QUEUE_NONE;
 }
 
@@ -172,10 +181,10 @@ queue_append(struct replace_state *rs, uint32_t frame, enum queue_kind kind,
 }
 
 static void
-s3_insert(struct vmpager *pg, uint32_t frame, bool refault)
+s3_insert(struct vmpager *pg, uint32_t frame, bool proven)
 {
 	struct replace_state *rs = &pg->pg_policy;
-	bool main = refault;
+	bool main = proven;
 
 	lock_acquire(&pg->pg_lock);
 	/* While there is room for all, who is there first is as good as any. */
@@ -187,15 +196,18 @@ s3_insert(struct vmpager *pg, uint32_t frame, bool refault)
 	lock_release(&pg->pg_lock);
 }
 
-static void
+static bool
 s3_remove(struct vmpager *pg, uint32_t frame)
 {
 	struct replace_state *rs = &pg->pg_policy;
+	bool trial;
 
 	lock_acquire(&pg->pg_lock);
 	if (rs->rs_links[frame].ql_queue != QUEUE_NONE)
 		queue_unlink(rs, frame);
+	trial = rs->rs_links[frame].ql_trial;
 	lock_release(&pg->pg_lock);
+	return (trial);
 }
 
 /* Everything into the main queue; what was there of an earlier time goes. */
@@ -331,11 +343,11 @@ random_age(struct vmpager *pg, uint32_t frame, uint32_t *agep)
 }
 
 static void
-random_insert(struct vmpager *pg, uint32_t frame, bool refault)
+random_insert(struct vmpager *pg, uint32_t frame, bool proven)
 {
 	struct replace_state *rs = &pg->pg_policy;
 
-	(void)refault;
+	(void)proven;
 	atomic_store_explicit(&rs->rs_stamp[frame],
 	    atomic_load_explicit(&rs->rs_evictions, memory_order_relaxed),
 	    memory_order_relaxed);
