@@ -85,6 +85,26 @@ hist_record(struct hist *hi, uint64_t value)
 }
 
 void
+hist_record_many(struct hist *hi, const uint64_t *values, size_t n)
+{
+	uint64_t sum = get(&hi->hi_sum);
+	uint64_t min = get(&hi->hi_min), max = get(&hi->hi_max);
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t *bucket = &hi->hi_buckets[hist_index(values[i])];
+
+		put(bucket, get(bucket) + 1);
+		sum = add_saturating(sum, values[i]);
+		min = values[i] < min ? values[i] : min;
+		max = values[i] > max ? values[i] : max;
+	}
+	put(&hi->hi_count, get(&hi->hi_count) + n);
+	put(&hi->hi_sum, sum);
+	put(&hi->hi_min, min);
+	put(&hi->hi_max, max);
+}
+
+void
 hist_merge(struct hist *to, const struct hist *from)
 {
 	uint64_t min = get(&from->hi_min), max = get(&from->hi_max);

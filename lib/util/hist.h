@@ -42,6 +42,8 @@ void hist_init(struct hist *hi);
 
 /* Record one value. */
 void hist_record(struct hist *hi, uint64_t value);
+/* Or many, at less cost each. */
+void hist_record_many(struct hist *hi, const uint64_t *values, size_t n);
 
 /* Add what `from` holds to `to`, exactly. */
 void hist_merge(struct hist *to, const struct hist *from);
