@@ -2,14 +2,20 @@
  * record.h - an arena's operations as a trace, into a file that a client
  * passed (record.start): what `vmemctl replay` takes.
  *
- * Who allocates or frees appends a line to a buffer, under a lock of its own;
- * a thread of the recorder's writes full buffers out, so that nobody waits for
- * a disk but when RECORD_BUFFERS of them are full.  Ids are given under that
- * lock, so they come in order; what was allocated before recording began has
- * none, and its free is left out.
+ * Who allocates or frees says so on a lane of its own thread (lane.h); a thread
+ * of the recorder's merges the lanes by time, and writes the trace (tape.h).
  *
- * Clients' allocations are recorded in the registry (reg_insert(), reg_release(),
- * reg_free_part()), the daemon's own workers' where they make them.
+ *	soak-1       lane --.
+ *	soak-2       lane --+-- merged by time -- tape -- file
+ *	vmemd-w0     lane --'
+ *
+ * Clients' allocations are told in the registry (reg_insert(), reg_release(),
+ * reg_free_part()), the daemon's own workers' where they make them.  What was
+ * allocated before recording began is left out, with its free.
+ *
+ * Memory is bounded: 1 MiB for each thread that has told anything, at most 64
+ * bytes for each range that is live; nobody waits for a disk but when a lane is
+ * full.
  */
 #ifndef DAEMON_RECORD_H
 #define DAEMON_RECORD_H
@@ -18,12 +24,14 @@
 
 #include <vmem.h>
 
+#include "daemon/lane.h"
+
 struct arena;
 struct recorder;
 
-/* What is left of an id, once part of it was freed; its pieces share it. */
+/* What is left of a range, once part of it was freed; its pieces share it. */
 struct record_left {
-	uint32_t rl_id;
+	uint64_t rl_number;	/* 0: it isn't recorded */
 	vmem_addr_t rl_base;
 	vmem_size_t rl_bytes;
 };
@@ -39,11 +47,32 @@ int record_start(struct arena *ar, int fd);
 int record_stop(struct arena *ar, uint64_t *opsp);
 void record_delete(struct recorder *rc);	/* stopped; NULL is ignored */
 
-/* The id of a new allocation; 0: it isn't recorded.  align 0: none asked. */
-uint32_t record_alloc(struct arena *ar, vmem_size_t size, vmem_size_t align);
-void record_free(struct arena *ar, uint32_t id);
-void record_part(struct arena *ar, uint32_t id, vmem_size_t offset,
+/*
+ * The thread's lane, open, if the arena is being recorded now; else NULL.
+ * record_leave() soon after: meanwhile the trace isn't written any further than
+ * this thread's last event, and it must not sleep.
+ */
+struct lane *record_enter(struct arena *ar);
+void record_leave(struct lane *ln);
+/* The thread, which is about to end, won't need its lane any more. */
+void record_retire(struct arena *ar);
+
+/* One event: after an allocation; before a free.  align 0: none asked. */
+void record_alloc(
+    struct arena *ar, vmem_addr_t addr, vmem_size_t size, vmem_size_t align);
+void record_free(struct arena *ar, vmem_addr_t addr);
+/*
+ * Before a part of it is freed for the first time: from then on the range that
+ * begins at addr is known by the number that is returned (its first bytes may
+ * be another's soon).  0: it isn't recorded.
+ */
+uint64_t record_cut(struct arena *ar, vmem_addr_t addr);
+void record_part(struct arena *ar, uint64_t number, vmem_size_t offset,
     vmem_size_t size);
+void record_last(struct arena *ar, uint64_t number);
+
+/* A lane is half full. */
+void record_ring(struct recorder *rc);
 
 /* Is anything to be recorded at all?  What each operation costs without. */
 #define record_wanted(ar)                                                    \

@@ -162,8 +162,8 @@ reg_insert(struct registry *rg, struct holding *gr, struct client *cl,
 
 	/* Before anybody can free them. */
 	for (i = 0; record_wanted(ar) && i < count; i++)
-		allocs[i]->al_record = record_alloc(
-		    ar, allocs[i]->al_size, allocs[i]->al_align);
+		record_alloc(ar, allocs[i]->al_addr, allocs[i]->al_size,
+		    allocs[i]->al_align);
 	lock_acquire(&rg->rg_lock);
 	for (i = 0; i < count && error == 0; i++) {
 		allocs[i]->al_group = gr;
@@ -178,9 +178,8 @@ reg_insert(struct registry *rg, struct holding *gr, struct client *cl,
 			gr->gr_refs--;
 		}
 	lock_release(&rg->rg_lock);
-	for (i = 0; error != 0 && i < count; i++)
-		if (allocs[i]->al_record != 0)
-			record_free(ar, allocs[i]->al_record);
+	for (i = 0; error != 0 && record_wanted(ar) && i < count; i++)
+		record_free(ar, allocs[i]->al_addr);
 	return (error);
 }
 
@@ -367,23 +366,25 @@ reg_uncount_locked(struct alloc *al, uint64_t bytes, uint64_t segments)
 	}
 }
 
-/* Of a trace: the last piece of an id frees it, another only a part. */
+/* Of a trace: the last piece frees all, another only a part. */
 static void
 record_gone(struct registry *rg, struct arena *ar, const struct alloc *al)
 {
 	struct record_left *rl = al->al_left;
-	bool last = true;
+	bool last;
 
-	if (rl != NULL) {
-		lock_acquire(&rg->rg_lock);
-		rl->rl_bytes -= al->al_size;
-		last = rl->rl_bytes == 0;
-		lock_release(&rg->rg_lock);
+	if (rl == NULL) {
+		record_free(ar, al->al_addr);
+		return;
 	}
+	lock_acquire(&rg->rg_lock);
+	rl->rl_bytes -= al->al_size;
+	last = rl->rl_bytes == 0;
+	lock_release(&rg->rg_lock);
 	if (last)
-		record_free(ar, al->al_record);
+		record_last(ar, rl->rl_number);
 	else
-		record_part(ar, al->al_record, al->al_addr - rl->rl_base,
+		record_part(ar, rl->rl_number, al->al_addr - rl->rl_base,
 		    al->al_size);
 	if (last)
 		free(rl);
@@ -407,7 +408,7 @@ reg_release(struct registry *rg, struct alloc *al)
 	reg_group_put_locked(rg, al->al_group);
 	lock_release(&rg->rg_lock);
 
-	if (al->al_record != 0)
+	if (record_wanted(ar))
 		record_gone(rg, ar, al);
 	/* Addresses go back only when nothing can fault on them any more. */
 	if (ar->ar_kind == ARENA_PAGEABLE)

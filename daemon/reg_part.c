@@ -67,6 +67,21 @@ part_free_space(struct registry *rg, struct arena *ar, struct alloc *al,
 	lock_release(&rg->rg_lock);
 }
 
+/* To a trace, before anybody else can have it. */
+static void
+part_tell(struct arena *ar, const struct alloc *al, vmem_addr_t addr,
+    vmem_size_t size, const struct part *pa)
+{
+	const struct record_left *rl = al->al_left;
+
+	if (rl == NULL) {
+		pa->pa_left->rl_number = record_cut(ar, al->al_addr);
+		record_part(ar, pa->pa_left->rl_number, addr - al->al_addr,
+		    size);
+	} else
+		record_part(ar, rl->rl_number, addr - rl->rl_base, size);
+}
+
 /* Shrink the record to what is left: a piece before, a piece after, or both. */
 static void
 part_record(struct registry *rg, struct alloc *al, vmem_addr_t addr,
@@ -76,9 +91,9 @@ part_record(struct registry *rg, struct alloc *al, vmem_addr_t addr,
 	vmem_size_t tail = al->al_size - head - size;
 
 	lock_acquire(&rg->rg_lock);
-	if (al->al_record != 0 && al->al_left == NULL) {
-		*pa->pa_left = (struct record_left) { al->al_record,
-			al->al_addr, al->al_size };
+	if (pa->pa_left->rl_number != 0) {
+		pa->pa_left->rl_base = al->al_addr;
+		pa->pa_left->rl_bytes = al->al_size;
 		al->al_left = pa->pa_left;
 		pa->pa_left = NULL;
 	}
@@ -96,7 +111,6 @@ part_record(struct registry *rg, struct alloc *al, vmem_addr_t addr,
 		rest->al_group = al->al_group;
 		rest->al_client = al->al_client;
 		rest->al_block = al->al_block;
-		rest->al_record = al->al_record;
 		rest->al_left = al->al_left;
 		rest->al_cached = al->al_cached;
 		al->al_group->gr_account->ac_segments++;
@@ -121,8 +135,6 @@ reg_free_part(struct registry *rg, struct arena *ar, const struct caller *ca,
 	struct part pa = { alloc_new(), calloc(1, sizeof(struct block)),
 		calloc(1, sizeof(struct record_left)) };
 	struct alloc *al = NULL;
-	uint32_t record = 0;
-	vmem_addr_t base = 0;
 	int error = ENOMEM;
 
 	if (pa.pa_tail == NULL || pa.pa_block == NULL || pa.pa_left == NULL)
@@ -136,12 +148,10 @@ reg_free_part(struct registry *rg, struct arena *ar, const struct caller *ca,
 		reg_release(rg, al);
 		goto out;
 	}
-	part_free_space(rg, ar, al, addr, size, &pa);
-	record = al->al_record;
-	base = al->al_left != NULL ? al->al_left->rl_base : al->al_addr;
 	/* While it is claimed: its last piece can't go before. */
-	if (record != 0)
-		record_part(ar, record, addr - base, size);
+	if (record_wanted(ar))
+		part_tell(ar, al, addr, size, &pa);
+	part_free_space(rg, ar, al, addr, size, &pa);
 	part_record(rg, al, addr, size, &pa);
 out:
 	alloc_delete(pa.pa_tail);

@@ -94,7 +94,6 @@ struct alloc {
 	struct holding *al_group;		/* [I] once inserted */
 	struct client *al_client;	/* [R] that it ends with, or NULL */
 	struct block *al_block;		/* of which it is a piece, or NULL */
-	uint32_t al_record;		/* its id in a trace, or 0 */
 	struct record_left *al_left;	/* [R] shared by pieces; or NULL */
 	vmem_size_t al_align;		/* that was asked for; 0: none */
 	TAILQ_ENTRY(alloc) al_client_link;	/* [R] */

@@ -14,6 +14,7 @@
 
 #include "daemon/cache.h"
 #include "daemon/log.h"
+#include "daemon/record.h"
 #include "daemon/request.h"
 #include "daemon/thread.h"
 #include "util/assert.h"
@@ -150,6 +151,7 @@ thread_main(void *arg)
 	(void)pthread_setname_np(pthread_self(), name);
 	if (soak_worker_run(&st->st_worker) != 0)
 		soak_finding(&st->st_worker, "no memory for its ranges");
+	record_retire(st->st_worker.sw_own);
 	return (NULL);
 }
 

@@ -206,7 +206,7 @@ do_alloc(struct soak_worker *sw, const struct job_want *jw,
 		(void)vmpager_write(ar->ar_map, ra->ra_addr, "stale", 5);
 	tell_another(ar, ra);
 	if (record_wanted(ar))
-		ra->ra_record = record_alloc(ar, size, jw->jw_align);
+		record_alloc(ar, ra->ra_addr, size, jw->jw_align);
 	return (SOAK_DONE);
 }
 
@@ -217,8 +217,8 @@ do_free(struct soak_worker *sw, const struct job_range *ra,
 	struct arena *ar = sw->sw_own;
 
 	(void)sr;
-	if (ra->ra_record != 0)
-		record_free(ar, ra->ra_record);
+	if (record_wanted(ar))
+		record_free(ar, ra->ra_addr);
 	if (ar->ar_kind == ARENA_PAGEABLE)
 		vmpager_unregister(ar->ar_map, ra->ra_addr, ra->ra_size);
 	give_back(ar, ra);
