@@ -1,10 +1,17 @@
 /*
  * bench_soak.c - question: what does a soak cost beside what it soaks?
  *
- *	inside/...	workers in threads of vmemd: libvmem's own loop (the
- *			same arena, sizes and ranges live, in this process)
- *			beside a soak with its oracles off, with owners and
- *			wishes on, and with its operations recorded
+ *	plain/...	workers in threads of vmemd, in an arena without quantum
+ *	cached/...	caches (bench_arena's workload W2, with its sizes, its
+ *			room of twice the bytes live, its policy), and in one
+ *			with them:
+ *		library	libvmem's own loop in this process, the same arena,
+ *			sizes and ranges live; the next victim is prefetched a
+ *			pair ahead, as bench_arena's is
+ *		soak	oracles off, every operation timed
+ *		sampled	the same with `timed = 17`
+ *		overlap	owners and wishes verified
+ *		record	as `soak`, and recorded
  *	client/...	one client worker, a process of vmemctl soak: without
  *			verification, with owners, with bytes, recorded
  *
@@ -41,8 +48,14 @@
 
 #define PAGE 4096u
 #define QCACHE (16 * PAGE)
-#define ARENA_SIZE (UINT64_C(1) << 36)
 #define THREADS_MAX 2
+#define MEAN (17 * PAGE / 2)	/* of a range's size */
+
+/* What the cases differ by, but for ranges live. */
+struct setting {
+	unsigned int se_threads;
+	uint64_t se_qcache;
+};
 
 static void
 sleep_ms(long ms)
@@ -83,10 +96,14 @@ loop_run(void *arg)
 {
 	struct loop_thread *lt = arg;
 	uint64_t live = lt->lt_loop->lo_live;
+	uint64_t next = rng_below(&lt->lt_rng, live);
 
 	for (uint64_t n = 0; n < lt->lt_pairs; n++) {
-		uint64_t i = rng_below(&lt->lt_rng, live);
+		uint64_t i = next;
 
+		next = rng_below(&lt->lt_rng, live);
+		__builtin_prefetch(&lt->lt_addrs[next], 1);
+		__builtin_prefetch(&lt->lt_sizes[next], 1);
 		vmem_free(
 		    lt->lt_loop->lo_vm, lt->lt_addrs[i], lt->lt_sizes[i]);
 		loop_alloc(lt, i);
@@ -94,17 +111,23 @@ loop_run(void *arg)
 	return (NULL);
 }
 
-/* Live ranges are the case's number, threads its argument's. */
-static unsigned int
-threads_of(const struct bench_run *run)
+static const struct setting *
+setting_of(const struct bench_run *run)
 {
-	return (run->br_case->bc_arg != NULL ? THREADS_MAX : 1);
+	return (run->br_case->bc_arg);
 }
 
+/* Live ranges of a thread are the case's number. */
 static uint64_t
 live_of(const struct bench_run *run)
 {
 	return (run->br_quick ? 100 : run->br_case->bc_number);
+}
+
+static uint64_t
+size_of(const struct bench_run *run)
+{
+	return (2 * MEAN * live_of(run) * setting_of(run)->se_threads);
 }
 
 static void *
@@ -113,10 +136,10 @@ loop_setup(const struct bench_run *run)
 	struct loop *lo = bench_alloc(sizeof(*lo));
 
 	lo->lo_live = live_of(run);
-	lo->lo_pairs = run->br_quick ? 100 : 500000;
-	lo->lo_threads = threads_of(run);
-	lo->lo_vm = vmem_create("bench", 0, ARENA_SIZE, PAGE, NULL, NULL, NULL,
-	    QCACHE, VM_NOSLEEP | VM_CHECK);
+	lo->lo_pairs = run->br_quick ? 100 : 2000000;
+	lo->lo_threads = setting_of(run)->se_threads;
+	lo->lo_vm = vmem_create("bench", 0, size_of(run), PAGE, NULL, NULL,
+	    NULL, setting_of(run)->se_qcache, VM_NOSLEEP | VM_CHECK);
 	if (lo->lo_vm == NULL)
 		bench_die("vmem_create: %s", strerror(errno));
 	for (unsigned int t = 0; t < lo->lo_threads; t++) {
@@ -166,6 +189,7 @@ struct soak {
 /* What varies, as text after the contender's name. */
 struct variant {
 	const char *va_verify;
+	unsigned int va_timed;
 	bool va_record;
 };
 
@@ -301,12 +325,12 @@ rate_between(struct soak *so, json_int_t id)
 	do {
 		sleep_ms(quick ? 10 : 50);
 		status(so, id, &ops[0], &seconds[0]);
-	} while (ops[0] < 4 * live * threads_of(so->so_run));
+	} while (ops[0] < 4 * live * setting_of(so->so_run)->se_threads);
 	do {
 		sleep_ms(quick ? 20 : 300);
 		status(so, id, &ops[1], &seconds[1]);
 	} while (ops[1] <= ops[0]);
-	return ((seconds[1] - seconds[0]) * 2e9 * threads_of(so->so_run) /
+	return ((seconds[1] - seconds[0]) * 2e9 * setting_of(so->so_run)->se_threads /
 	    (ops[1] - ops[0]));
 }
 
@@ -320,15 +344,17 @@ inside_phase(void *state, struct bench_out *out)
 	json_int_t id;
 	double ns;
 
-	json_decref(call(so, "arena.create", "{\"name\":\"bench\",\"size\":"
-	    "68719476736,\"qcache_max\":65536}"));
+	(void)snprintf(params, sizeof(params), "{\"name\":\"bench\",\"size\":%"
+	    PRIu64 ",\"qcache_max\":%" PRIu64 "}", size_of(so->so_run),
+	    setting_of(so->so_run)->se_qcache);
+	json_decref(call(so, "arena.create", params));
 	if (va->va_record)
 		start_recording(so, "bench");
 	(void)snprintf(params, sizeof(params), "{\"job\":\"[global]\\narena = "
-	    "bench\\nduration = 10m\\ncheck = 0\\nverify = %s\\nseed = %" PRIu64
-	    "\\n[t]\\nwhere = daemon\\nworkers = %u\\nsizes = uniform:4K-64K\\n"
+	    "bench\\nduration = 10m\\ncheck = 0\\nverify = %s\\ntimed = %u\\n"
+	    "seed = %" PRIu64 "\\n[t]\\nwhere = daemon\\nworkers = %u\\nsizes = uniform:4K-64K\\n"
 	    "touch = 0\\nlive = %" PRIu64 "\\n\"}", va->va_verify,
-	    so->so_run->br_seed, threads_of(so->so_run), live_of(so->so_run));
+	    va->va_timed, so->so_run->br_seed, setting_of(so->so_run)->se_threads, live_of(so->so_run));
 	result = call(so, "soak.start", params);
 	id = json_integer_value(json_object_get(result, "id"));
 	json_decref(result);
@@ -376,14 +402,16 @@ client_phase(void *state, struct bench_out *out)
 
 /* ---- cases --------------------------------------------------------------- */
 
-static const struct variant off = { "off", false },
-	overlap = { "overlap", false }, pattern = { "pattern", false },
-	record = { "off", true };
+static const struct variant off = { "off", 1, false },
+	sampled = { "off", 17, false }, overlap = { "overlap", 1, false },
+	pattern = { "pattern", 1, false }, record = { "off", 1, true };
 
 static const struct bench_contender library = { "library", NULL, NULL, NULL,
 	loop_setup, loop_phase, NULL };
 static const struct bench_contender inside_off = { "soak", NULL, NULL, &off,
 	soak_setup, inside_phase, soak_teardown };
+static const struct bench_contender inside_sampled = { "sampled", NULL, NULL,
+	&sampled, soak_setup, inside_phase, soak_teardown };
 static const struct bench_contender inside_overlap = { "overlap", NULL, NULL,
 	&overlap, soak_setup, inside_phase, soak_teardown };
 static const struct bench_contender inside_record = { "record", NULL, NULL,
@@ -398,21 +426,36 @@ static const struct bench_contender client_record = { "record", NULL, NULL,
 	&record, soak_setup, client_phase, soak_teardown };
 
 static const struct bench_contender *const inside[] = { &library, &inside_off,
-	&inside_overlap, &inside_record, NULL };
+	&inside_sampled, &inside_overlap, &inside_record, NULL };
 static const struct bench_contender *const clients[] = { &client_off,
 	&client_overlap, &client_pattern, &client_record, NULL };
 
+static const struct setting one = { 1, 0 }, two = { 2, 0 },
+	one_cached = { 1, QCACHE }, two_cached = { 2, QCACHE };
+
 static const struct bench_case cases[] = {
-	{ .bc_name = "inside/1e4", .bc_text = "a thread, 1e4 ranges live",
-	    .bc_contenders = inside, .bc_number = 10000 },
-	{ .bc_name = "inside/1e5", .bc_text = "a thread, 1e5 ranges live",
-	    .bc_contenders = inside, .bc_number = 100000 },
-	{ .bc_name = "inside/2x1e5",
-	    .bc_text = "two threads, 1e5 ranges live in each",
-	    .bc_contenders = inside, .bc_number = 100000, .bc_arg = &off },
+	{ .bc_name = "plain/1e4", .bc_text = "W2, a thread, 1e4 ranges live",
+	    .bc_contenders = inside, .bc_number = 10000, .bc_arg = &one },
+	{ .bc_name = "plain/1e5", .bc_text = "W2, a thread, 1e5 ranges live",
+	    .bc_contenders = inside, .bc_number = 100000, .bc_arg = &one },
+	{ .bc_name = "plain/2x1e5",
+	    .bc_text = "W2, two threads, 1e5 ranges live in each",
+	    .bc_contenders = inside, .bc_number = 100000, .bc_arg = &two },
+	{ .bc_name = "cached/1e4",
+	    .bc_text = "quantum caches, a thread, 1e4 ranges live",
+	    .bc_contenders = inside, .bc_number = 10000,
+	    .bc_arg = &one_cached },
+	{ .bc_name = "cached/1e5",
+	    .bc_text = "quantum caches, a thread, 1e5 ranges live",
+	    .bc_contenders = inside, .bc_number = 100000,
+	    .bc_arg = &one_cached },
+	{ .bc_name = "cached/2x1e5", .bc_text =
+		"quantum caches, two threads, 1e5 ranges live in each",
+	    .bc_contenders = inside, .bc_number = 100000,
+	    .bc_arg = &two_cached },
 	{ .bc_name = "client/1e3",
 	    .bc_text = "a client worker, 1e3 ranges live",
-	    .bc_contenders = clients, .bc_number = 1000 },
+	    .bc_contenders = clients, .bc_number = 1000, .bc_arg = &one },
 };
 
 int
@@ -422,8 +465,8 @@ main(int argc, char **argv)
 		.be_name = "bench_soak",
 		.be_question =
 		    "what does a soak cost beside what it soaks?",
-		.be_workload = "random churn of 1..16 pages, nothing touched,"
-		    " in an arena with quantum caches; the client's ranges are"
+		.be_workload = "random churn of 1..16 pages, nothing touched;"
+		    " the client's ranges are"
 		    " 4K to 64K, and half of them touched",
 		.be_warmup = "filled, and churned as often as there are ranges,"
 		    " before a phase is timed",

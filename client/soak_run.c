@@ -138,7 +138,7 @@ worker_ended(struct soak_run *sr, struct soak_slot *sl, int status)
 	sl->sl_running = false;
 	sr->sr_running--;
 	if (killed) {
-		if (sr->sr_owners.ow_words != NULL)
+		if (sr->sr_owners.ow_owners != NULL)
 			(void)owners_clear(&sr->sr_owners, sl->sl_owner);
 		atomic_store(&sl->sl_tally.ta_live_bytes, 0);
 		atomic_store(&sl->sl_tally.ta_live_ranges, 0);
@@ -577,15 +577,15 @@ tell_leak(struct soak_run *sr, uint64_t addr, uint64_t size)
 {
 	for (unsigned int i = 0; i < sr->sr_workers; i++) {
 		const struct soak_slot *sl = &sr->sr_shared->ss_slots[i];
-		const struct soak_freed *sf =
-		    soak_find_freed(&sl->sl_tally, addr, size);
+		uint64_t op;
 
-		if (sf == NULL)
+		if (!soak_find_freed(&sl->sl_tally, addr, size,
+			sr->sr_space.sp_quantum, &op))
 			continue;
 		soak_note_finding(sr, "%s/%u operation %" PRIu64 ": leak: 0x%"
 		    PRIx64 " (%" PRIu64 " bytes) was freed, and is still"
 		    " allocated (seed %" PRIu64 ")", group_name(sr, sl),
-		    sl->sl_index, sf->sf_op, addr, size, sr->sr_job->jo_seed);
+		    sl->sl_index, op, addr, size, sr->sr_job->jo_seed);
 		return (true);
 	}
 	return (false);

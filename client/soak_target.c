@@ -410,9 +410,9 @@ do_arena(struct soak_worker *sw, struct soak_result *sr)
 
 static const struct soak_target target = { do_alloc, do_free, do_touch,
 	do_zero, do_fill, do_verify, do_read, do_write, do_reap, do_dump,
-	do_arena };
+	do_arena, NULL };
 static const struct soak_target target_without_memory = { do_alloc, do_free,
-	NULL, NULL, NULL, NULL, NULL, NULL, do_reap, do_dump, do_arena };
+	NULL, NULL, NULL, NULL, NULL, NULL, do_reap, do_dump, do_arena, NULL };
 
 /* ---- the process -------------------------------------------------------- */
 

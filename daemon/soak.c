@@ -20,9 +20,7 @@
 #include "util/assert.h"
 #include "util/clock.h"
 
-/* One operation in so many is timed: two reads of the clock cost half of an
- * allocation.  Odd: see sw_sample. */
-#define SAMPLE 17u
+#define ORACLE_EVERY 17u	/* one in so many is timed, for its cost */
 #define LEAD_NS 20000000		/* the leader looks so often */
 #define NS UINT64_C(1000000000)
 
@@ -199,18 +197,18 @@ find_leak(struct soak_job *sj, uint64_t inuse_before)
 		for (size_t i = 0; i < n * sj->sj_thread_count; i++) {
 			const struct vmem_seg *seg = &segs[i % n];
 			struct soak_thread *st = &sj->sj_threads[i / n];
-			const struct soak_freed *sf = soak_find_freed(
-			    &st->st_tally, seg->seg_addr, seg->seg_size);
+			uint64_t op;
 			struct alloc_info ai;
 
-			if (sf == NULL || reg_describe(
-				&sj->sj_daemon->dm_registry, sj->sj_arena,
-				seg->seg_addr, &ai))
+			if (!soak_find_freed(&st->st_tally, seg->seg_addr,
+				seg->seg_size, sj->sj_arena->ar_quantum, &op) ||
+			    reg_describe(&sj->sj_daemon->dm_registry,
+				sj->sj_arena, seg->seg_addr, &ai))
 				continue;
-			st->st_worker.sw_op = sf->sf_op;
+			st->st_worker.sw_op = op;
 			soak_finding(&st->st_worker, "leak: 0x%" PRIx64 " (%"
 			    PRIu64 " bytes) was freed, and is still allocated",
-			    sf->sf_addr, sf->sf_size);
+			    seg->seg_addr, seg->seg_size);
 			return;
 		}
 	}
@@ -312,7 +310,8 @@ make_worker(struct soak_job *sj, struct soak_worker *sw, unsigned int group)
 	sw->sw_target = soak_target_of(sj->sj_arena);
 	sw->sw_own = sj->sj_arena;
 	sw->sw_control = sj->sj_control;
-	sw->sw_sample = SAMPLE;
+	sw->sw_time_every = (unsigned int)job->jo_timed;
+	sw->sw_oracle_every = ORACLE_EVERY;
 	sw->sw_pattern = job->jo_verify == JOB_VERIFY_PATTERN &&
 	    arena_has_memory(sj->sj_arena);
 	sw->sw_hash_addresses = job_repeats(job);

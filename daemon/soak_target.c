@@ -15,6 +15,7 @@
 #include "daemon/plant.h"
 #include "daemon/record.h"
 #include "daemon/soak.h"
+#include "soak/plain.h"
 #include "util/clock.h"
 #include "util/futex.h"
 #include "util/pattern.h"
@@ -171,6 +172,23 @@ tell_another(const struct arena *ar, struct job_range *ra)
 	ra->ra_addr = told;
 }
 
+/* What comes with the addresses; false: no frames, and they went back. */
+static bool
+settle(struct arena *ar, struct job_range *ra)
+{
+	if (ar->ar_kind == ARENA_PAGEABLE &&
+	    vmpager_register(ar->ar_map, ra->ra_addr, ra->ra_size) != 0) {
+		give_back(ar, ra);
+		return (false);
+	}
+	if (ar->ar_kind == ARENA_WIRED)
+		memset((void *)(uintptr_t)ra->ra_addr, 0, ra->ra_size);
+	if (ar->ar_kind == ARENA_PAGEABLE && plant_bears(PLANT_STALE))
+		(void)vmpager_write(ar->ar_map, ra->ra_addr, "stale", 5);
+	tell_another(ar, ra);
+	return (true);
+}
+
 static enum soak_outcome
 do_alloc(struct soak_worker *sw, const struct job_want *jw,
     struct job_range *ra, struct soak_result *sr)
@@ -195,16 +213,8 @@ do_alloc(struct soak_worker *sw, const struct job_want *jw,
 		return (failed(sr, jw->jw_at ? JOB_EXISTS : JOB_NO_SPACE));
 	}
 	ra->ra_size = size;
-	if (ar->ar_kind == ARENA_PAGEABLE &&
-	    vmpager_register(ar->ar_map, ra->ra_addr, size) != 0) {
-		give_back(ar, ra);
+	if (!settle(ar, ra))
 		return (failed(sr, JOB_NO_FRAMES));
-	}
-	if (ar->ar_kind == ARENA_WIRED)
-		memset((void *)(uintptr_t)ra->ra_addr, 0, size);
-	if (ar->ar_kind == ARENA_PAGEABLE && plant_bears(PLANT_STALE))
-		(void)vmpager_write(ar->ar_map, ra->ra_addr, "stale", 5);
-	tell_another(ar, ra);
 	if (record_wanted(ar))
 		record_alloc(ar, ra->ra_addr, size, jw->jw_align);
 	return (SOAK_DONE);
@@ -223,6 +233,55 @@ do_free(struct soak_worker *sw, const struct job_range *ra,
 		vmpager_unregister(ar->ar_map, ra->ra_addr, ra->ra_size);
 	give_back(ar, ra);
 	return (SOAK_DONE);
+}
+
+/* ---- both, of plain workers --------------------------------------------- */
+
+SOAK_INLINE enum soak_outcome
+plain_get(struct soak_worker *sw, uint64_t size, struct job_range *ra,
+    struct soak_result *sr)
+{
+	struct arena *ar = sw->sw_own;
+
+	if (arena_round(ar, size, &ra->ra_size) != 0 ||
+	    cache_get(ar, ra->ra_size, &ra->ra_addr) != 0)
+		return (failed(sr, JOB_NO_SPACE));
+	ra->ra_flags = CACHED;
+	return (settle(ar, ra) ? SOAK_DONE : failed(sr, JOB_NO_FRAMES));
+}
+
+SOAK_INLINE void
+plain_put(struct soak_worker *sw, uint64_t addr, uint64_t size)
+{
+	const struct job_range ra = { addr, size, 0, CACHED, 0 };
+	struct arena *ar = sw->sw_own;
+
+	if (ar->ar_kind == ARENA_PAGEABLE)
+		vmpager_unregister(ar->ar_map, addr, size);
+	give_back(ar, &ra);
+}
+
+SOAK_INLINE void
+plain_note(struct soak_tape *tape, enum job_op op, uint64_t ticks,
+    uint64_t addr, uint64_t size)
+{
+	struct lane *ln = (void *)tape;
+
+	if (op == JOB_ALLOC)
+		lane_put_alloc(ln, ticks, addr, size, 0);
+	else
+		lane_put_free(ln, ticks, addr);
+}
+
+static void
+do_plain(struct soak_worker *sw, unsigned int n)
+{
+	struct lane *ln = record_wanted((struct arena *)sw->sw_own) ?
+	    record_enter(sw->sw_own) : NULL;
+
+	soak_plain_batch(sw, n, plain_get, plain_put, (void *)ln, plain_note);
+	if (ln != NULL)
+		record_leave(ln);
 }
 
 /* ---- bytes -------------------------------------------------------------- */
@@ -406,9 +465,10 @@ do_arena(struct soak_worker *sw, struct soak_result *sr)
 
 static const struct soak_target with_memory = { do_alloc, do_free, do_touch,
 	do_zero, do_fill, do_verify, do_verify, do_fill, do_reap, do_dump,
-	do_arena };
+	do_arena, do_plain };
 static const struct soak_target without_memory = { do_alloc, do_free, NULL,
-	NULL, NULL, NULL, NULL, NULL, do_reap, do_dump, do_arena };
+	NULL, NULL, NULL, NULL, NULL, do_reap, do_dump, do_arena,
+	do_plain };
 
 const struct soak_target *
 soak_target_of(const struct arena *ar)

@@ -143,6 +143,7 @@ struct job {
 	uint64_t jo_ops;		/* of each worker; 0: by time alone */
 	char jo_arena[JOB_NAME_MAX];
 	unsigned int jo_verify;		/* enum job_verify */
+	uint64_t jo_timed;		/* one operation in so many, in daemons */
 	uint64_t jo_interval_ns;	/* of reports */
 	uint64_t jo_check_ns;		/* of `check`s; 0: at the end only */
 	uint64_t jo_rss_bytes;		/* the daemon may end larger by this */

@@ -51,6 +51,9 @@ const struct job_key job_global_keys[] = {
 	{ "verify", JK_ENUM, G(jo_verify), "pattern", "off overlap pattern",
 	    0, 0, "what is verified: nothing; that no two ranges overlap; and"
 	    " that bytes stay" },
+	{ "timed", JK_COUNT, G(jo_timed), "1", NULL, 1, 1000000,
+	    "daemon workers time one operation in so many of each kind; 1:"
+	    " all" },
 	{ "interval", JK_TIME, G(jo_interval_ns), "1s", NULL, 10 * NS_PER_MS,
 	    DAYS_30, "between interval reports" },
 	{ "check", JK_TIME, G(jo_check_ns), "10s", NULL, 0, DAYS_30,

@@ -64,8 +64,11 @@ job_stream_init(struct job_stream *st, const struct job_group *jg,
 	memset(st, 0, sizeof(*st));
 	st->st_group = jg;
 	st->st_space = *sp;
-	st->st_ranges = ranges;
 	st->st_mask = job_stream_room(jg) - 1;
+	/* First all places, then all notes. */
+	st->st_places = (void *)ranges;
+	st->st_notes = (void *)(st->st_places + st->st_mask + 1);
+	st->st_lifetime = jg->jg_lifetime;
 	st->st_live = jg->jg_live;
 	st->st_others = jg->jg_read + jg->jg_write + jg->jg_reap +
 	    jg->jg_dump + jg->jg_arenas;
@@ -74,7 +77,15 @@ job_stream_init(struct job_stream *st, const struct job_group *jg,
 	for (unsigned int i = 0; i < JOB_FITS; i++)
 		st->st_fits += jg->jg_fit[i];
 	rng_init(&st->st_rng, seed);
+	st->st_next = rng_next(&st->st_rng);
 	init_sizes(st);
+}
+
+bool
+job_stream_is_plain(const struct job_stream *st)
+{
+	return (!(st->st_others > 0) && !(st->st_constrained > 0) &&
+	    st->st_fits == 0 && !(st->st_group->jg_touch > 0));
 }
 
 /* ---- what next ---------------------------------------------------------- */
@@ -107,19 +118,8 @@ job_stream_next(struct job_stream *st)
 
 /* ---- sizes -------------------------------------------------------------- */
 
-static uint64_t
-draw_loguniform(struct job_stream *st)
-{
-	uint64_t bits = rng_next(&st->st_rng);
-	unsigned int i = (unsigned int)(bits >> 54);	/* of 1024 */
-	uint64_t low = st->st_sizes[i], width = st->st_sizes[i + 1] - low;
-
-	return (low + (uint64_t)(((unsigned __int128)(width + 1) *
-	    (bits << 10)) >> 64));
-}
-
-static uint64_t
-draw_list(struct job_stream *st)
+uint64_t
+job_stream_size_of_list(struct job_stream *st)
 {
 	const struct job_sizes *js = &st->st_group->jg_sizes;
 	size_t low = 0, high = js->js_count - 1;
@@ -134,28 +134,6 @@ draw_list(struct job_stream *st)
 			low = middle + 1;
 	}
 	return (js->js_list[low].jz_size);
-}
-
-uint64_t
-job_stream_size(struct job_stream *st)
-{
-	const struct job_sizes *js = &st->st_group->jg_sizes;
-	uint64_t width = js->js_high - js->js_low;
-
-	switch (js->js_kind) {
-	case JOB_SIZES_UNIFORM:
-		return (js->js_low + (width == UINT64_MAX ?
-		    rng_next(&st->st_rng) :
-		    rng_below(&st->st_rng, width + 1)));
-	case JOB_SIZES_LOGUNIFORM:
-		return (draw_loguniform(st));
-	case JOB_SIZES_LIST:
-		return (draw_list(st));
-	case JOB_SIZES_FIXED:
-	case JOB_SIZES_TRACE:
-		break;
-	}
-	return (js->js_low);
 }
 
 /* ---- wishes ------------------------------------------------------------- */
@@ -264,43 +242,49 @@ job_stream_want(struct job_stream *st, struct job_want *jw)
 void
 job_stream_add(struct job_stream *st, const struct job_range *ra)
 {
+	size_t at = job_stream_pos(st, st->st_count);
+
 	ASSERT(st->st_count <= st->st_mask);
-	*job_stream_at(st, st->st_count) = *ra;
+	st->st_places[at] = (struct job_place) { ra->ra_addr, ra->ra_size };
+	st->st_notes[at] =
+	    (struct job_note) { ra->ra_op, ra->ra_flags, ra->ra_id };
 	st->st_count++;
+}
+
+static void
+range_at(const struct job_stream *st, size_t at, struct job_range *ra)
+{
+	const struct job_place *pl = &st->st_places[at];
+	const struct job_note *no = &st->st_notes[at];
+
+	*ra = (struct job_range) { pl->pl_addr, pl->pl_size, no->no_op,
+		no->no_flags, no->no_id };
 }
 
 void
 job_stream_take(struct job_stream *st, struct job_range *ra)
 {
-	struct job_range *last;
+	size_t at, last;
 
 	VERIFY(st->st_count > 0);
-	last = job_stream_at(st, st->st_count - 1);
-	switch (st->st_group->jg_lifetime) {
-	case JOB_FIFO:
-		*ra = *job_stream_at(st, 0);
-		st->st_head = (st->st_head + 1) & st->st_mask;
-		break;
-	case JOB_LIFO:
-		*ra = *last;
-		break;
-	default: {
-		struct job_range *at = job_stream_at(
-		    st, rng_below(&st->st_rng, st->st_count));
-
-		*ra = *at;
-		*at = *last;
-		break;
-	}
-	}
-	st->st_count--;
+	job_stream_turn(st, &at, &last);
+	range_at(st, at, ra);
+	st->st_places[at] = st->st_places[last];
+	st->st_notes[at] = st->st_notes[last];
 	st->st_freed = ra->ra_addr;
 }
 
-struct job_range *
-job_stream_pick(struct job_stream *st)
+void
+job_stream_at(const struct job_stream *st, size_t i, struct job_range *ra)
+{
+	range_at(st, job_stream_pos(st, i), ra);
+}
+
+bool
+job_stream_pick(struct job_stream *st, struct job_range *ra)
 {
 	if (st->st_count == 0)
-		return (NULL);
-	return (job_stream_at(st, rng_below(&st->st_rng, st->st_count)));
+		return (false);
+	job_stream_at(st, rng_below(&st->st_rng, st->st_count), ra);
+	return (true);
 }

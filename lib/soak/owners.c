@@ -1,22 +1,31 @@
 /*
  * owners.c - see owners.h.
  *
- * A range covers whole words but for its ends.  Words are claimed from the
- * first to the last; one that isn't free ends it, and those before are given
- * back.  For that moment a claim that is about to fail may make another fail,
- * too: but then there has been an overlap already.
+ * A range is looked at, then written: two steps, by plain loads and stores of
+ * its own bytes and no others.  Of two that are given the same quantum one
+ * after the other, the second finds the first's number.  Of two at the same
+ * moment, who writes last has its number there, and the other misses its own
+ * when it gives the range back: found later, but found.  So there is no need
+ * of compare-and-swap, which cost as much as all the rest.
+ *
+ * Order among workers comes with the range, from the allocator: a quantum is
+ * cleared before its range is freed, and looked at after it was handed out.
+ * Where that order is missing, the allocator lacks it, and this finds it.
  */
 #include "config.h"
 
 #include "soak/owners.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "util/assert.h"
 
-#define PER_WORD 8u
 #define ONES UINT64_C(0x0101010101010101)
+
+/* Its races are the point: they are what is looked for. */
+#define RACES __attribute__((__no_sanitize__("thread")))
 
 int
 owners_init(struct owners *ow, uint64_t base, uint64_t size, uint64_t quantum)
@@ -33,29 +42,30 @@ owners_init(struct owners *ow, uint64_t base, uint64_t size, uint64_t quantum)
 	quanta = ((size - 1) >> ow->ow_shift) + 1;
 	if (quanta > OWNERS_QUANTA_MAX)
 		return (EFBIG);
-	ow->ow_bytes = (size_t)(quanta + PER_WORD - 1) / PER_WORD * PER_WORD;
+	ow->ow_count = (size_t)quanta;
+	ow->ow_bytes = (ow->ow_count + 7) & ~(size_t)7;
 	map = mmap(NULL, ow->ow_bytes, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
 		*ow = (struct owners) { 0 };
 		return (ENOMEM);
 	}
-	ow->ow_words = map;
+	ow->ow_owners = map;
 	return (0);
 }
 
 void
 owners_fini(struct owners *ow)
 {
-	if (ow->ow_words != NULL)
-		(void)munmap((void *)(uintptr_t)ow->ow_words, ow->ow_bytes);
+	if (ow->ow_owners != NULL)
+		(void)munmap(ow->ow_owners, ow->ow_bytes);
 	*ow = (struct owners) { 0 };
 }
 
-/* Quanta [*firstp, *lastp] of a range. */
-static enum owners_error
+/* A range's quanta: the first, and how many. */
+static inline enum owners_error
 quanta_of(const struct owners *ow, uint64_t addr, uint64_t size,
-    uint64_t *firstp, uint64_t *lastp)
+    size_t *firstp, size_t *countp)
 {
 	uint64_t offset = addr - ow->ow_base;
 
@@ -64,77 +74,96 @@ quanta_of(const struct owners *ow, uint64_t addr, uint64_t size,
 		return (OWNERS_OUTSIDE);
 	if (((offset | size) & (ow->ow_quantum - 1)) != 0)
 		return (OWNERS_UNALIGNED);
-	*firstp = offset >> ow->ow_shift;
-	*lastp = (offset + (size - 1)) >> ow->ow_shift;
+	*firstp = (size_t)(offset >> ow->ow_shift);
+	*countp = (size_t)((size - 1) >> ow->ow_shift) + 1;
 	return (OWNERS_OK);
 }
 
-/* The bytes of word w that [first, last] covers, as 0xff each. */
-static inline uint64_t
-mask_of(uint64_t w, uint64_t first, uint64_t last)
-{
-	uint64_t mask = UINT64_MAX;
-
-	if (w == first / PER_WORD)
-		mask <<= first % PER_WORD * 8;
-	if (w == last / PER_WORD)
-		mask &= UINT64_MAX >> (PER_WORD - 1 - last % PER_WORD) * 8;
-	return (mask);
-}
-
-static void
-conflict_in(const struct owners *ow, uint64_t w, uint64_t bytes,
-    uint64_t word, struct owners_conflict *conflict)
-{
-	unsigned int at = (unsigned int)__builtin_ctzll(bytes) / 8;
-
-	conflict->oc_addr =
-	    ow->ow_base + ((w * PER_WORD + at) << ow->ow_shift);
-	conflict->oc_owner = (unsigned int)(word >> at * 8) & 0xff;
-}
-
-/*
- * The bytes of a word that are under the mask: from `from` to `to`.  False:
- * some aren't `from`; then *wordp is what is there.  Acquire and release: who
- * finds a byte free also finds what its last owner wrote before, in the next
- * owner's operations by this same word.
+/* ---- n bytes, without a loop where they are few --------------------------
+ * Of 4 bytes or more, as two words that may overlap; between them whole ones.
  */
-static bool
-exchange(_Atomic uint64_t *at, uint64_t mask, uint64_t from, uint64_t to,
-    uint64_t *wordp)
+static inline uint64_t
+load_8(const unsigned char *p)
 {
-	uint64_t word = atomic_load_explicit(at, memory_order_relaxed);
+	uint64_t x;
 
-	do {
-		if ((word & mask) != (from & mask)) {
-			*wordp = word;
-			return (false);
-		}
-	} while (!atomic_compare_exchange_weak_explicit(at, &word,
-	    (word & ~mask) | (to & mask), memory_order_acq_rel,
-	    memory_order_relaxed));
-	return (true);
+	memcpy(&x, p, sizeof(x));
+	return (x);
 }
 
-static enum owners_error
-change(struct owners *ow, uint64_t addr, uint64_t size, uint64_t from,
-    uint64_t to, struct owners_conflict *conflict)
+static inline uint32_t
+load_4(const unsigned char *p)
 {
-	uint64_t first, last, w, word, mask;
-	enum owners_error error = quanta_of(ow, addr, size, &first, &last);
+	uint32_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return (x);
+}
+
+RACES static inline bool
+all_are(const unsigned char *p, size_t n, uint64_t want)
+{
+	uint64_t other = 0;
+
+	if (n >= 8) {
+		for (size_t i = 0; i < n - 8; i += 8)
+			other |= load_8(p + i) ^ want;
+		return ((other | (load_8(p + n - 8) ^ want)) == 0);
+	}
+	if (n >= 4)
+		return (((load_4(p) ^ (uint32_t)want) |
+		    (load_4(p + n - 4) ^ (uint32_t)want)) == 0);
+	for (size_t i = 0; i < n; i++)
+		other |= p[i] ^ (want & 0xff);
+	return (other == 0);
+}
+
+RACES static inline void
+make_all(unsigned char *p, size_t n, uint64_t to)
+{
+	const uint32_t half = (uint32_t)to;
+
+	if (n >= 8) {
+		for (size_t i = 0; i < n - 8; i += 8)
+			memcpy(p + i, &to, 8);
+		memcpy(p + n - 8, &to, 8);
+	} else if (n >= 4) {
+		memcpy(p, &half, 4);
+		memcpy(p + n - 4, &half, 4);
+	} else
+		for (size_t i = 0; i < n; i++)
+			p[i] = (unsigned char)to;
+}
+
+/* ---- claims ------------------------------------------------------------- */
+
+/* Who is in the way. */
+RACES static __attribute__((__noinline__, __cold__)) enum owners_error
+conflict_in(const struct owners *ow, size_t first, size_t count,
+    unsigned int want, struct owners_conflict *conflict)
+{
+	size_t at = first;
+
+	while (at < first + count - 1 && ow->ow_owners[at] == want)
+		at++;
+	conflict->oc_addr = ow->ow_base + ((uint64_t)at << ow->ow_shift);
+	conflict->oc_owner = ow->ow_owners[at];
+	return (want == 0 ? OWNERS_TAKEN : OWNERS_NOT_THEIRS);
+}
+
+static inline enum owners_error
+change(struct owners *ow, uint64_t addr, uint64_t size, unsigned int from,
+    unsigned int to, struct owners_conflict *conflict)
+{
+	size_t first, count;
+	enum owners_error error = quanta_of(ow, addr, size, &first, &count);
 
 	if (error != OWNERS_OK)
 		return (error);
-	for (w = first / PER_WORD; w <= last / PER_WORD; w++) {
-		mask = mask_of(w, first, last);
-		if (exchange(&ow->ow_words[w], mask, from, to, &word))
-			continue;
-		conflict_in(ow, w, (word ^ from) & mask, word, conflict);
-		while (w-- > first / PER_WORD)
-			(void)exchange(&ow->ow_words[w],
-			    mask_of(w, first, last), to, from, &word);
-		return (from == 0 ? OWNERS_TAKEN : OWNERS_NOT_THEIRS);
-	}
+	if (__builtin_expect(
+		!all_are(ow->ow_owners + first, count, from * ONES), 0))
+		return (conflict_in(ow, first, count, from, conflict));
+	make_all(ow->ow_owners + first, count, to * ONES);
 	return (OWNERS_OK);
 }
 
@@ -143,7 +172,7 @@ owners_claim(struct owners *ow, uint64_t addr, uint64_t size,
     unsigned int owner, struct owners_conflict *conflict)
 {
 	ASSERT(owner >= 1 && owner <= OWNERS_MAX);
-	return (change(ow, addr, size, 0, owner * ONES, conflict));
+	return (change(ow, addr, size, 0, owner, conflict));
 }
 
 enum owners_error
@@ -151,47 +180,38 @@ owners_release(struct owners *ow, uint64_t addr, uint64_t size,
     unsigned int owner, struct owners_conflict *conflict)
 {
 	ASSERT(owner >= 1 && owner <= OWNERS_MAX);
-	return (change(ow, addr, size, owner * ONES, 0, conflict));
+	return (change(ow, addr, size, owner, 0, conflict));
 }
 
 /*
  * Untouched parts are holes, which mincore(2) doesn't tell from others but
- * which read as zeros: a word is looked at only if it isn't zero, at memory
- * speed.
+ * which read as zeros: bytes are looked at only where a word isn't zero, at
+ * memory speed.
  */
-uint64_t
+RACES uint64_t
 owners_clear(struct owners *ow, unsigned int owner)
 {
 	uint64_t cleared = 0;
 
-	for (size_t w = 0; w < ow->ow_bytes / PER_WORD; w++) {
-		uint64_t word = atomic_load_explicit(
-		    &ow->ow_words[w], memory_order_relaxed);
-		uint64_t mask = 0, ignored;
-
-		if (word == 0)
+	for (size_t w = 0; w < ow->ow_bytes; w += 8) {
+		if (load_8(ow->ow_owners + w) == 0)
 			continue;
-		for (unsigned int i = 0; i < PER_WORD; i++)
-			if ((word >> i * 8 & 0xff) == owner) {
-				mask |= UINT64_C(0xff) << i * 8;
+		for (size_t i = w; i < w + 8; i++)
+			if (ow->ow_owners[i] == owner) {
+				ow->ow_owners[i] = 0;
 				cleared++;
 			}
-		if (mask != 0)
-			(void)exchange(&ow->ow_words[w], mask, owner * ONES, 0,
-			    &ignored);
 	}
 	return (cleared);
 }
 
-unsigned int
+RACES unsigned int
 owners_of(const struct owners *ow, uint64_t addr)
 {
-	uint64_t first, last;
+	size_t first, count;
 
 	if (quanta_of(ow, addr & ~(ow->ow_quantum - 1), ow->ow_quantum, &first,
-		&last) != OWNERS_OK)
+		&count) != OWNERS_OK)
 		return (0);
-	return ((unsigned int)(atomic_load_explicit(
-	    &ow->ow_words[first / PER_WORD], memory_order_relaxed) >>
-	    first % PER_WORD * 8) & 0xff);
+	return (ow->ow_owners[first]);
 }

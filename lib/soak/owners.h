@@ -5,11 +5,13 @@
  * worker that was given it.  A range is claimed when it has been handed out,
  * and released before it is freed; so no claim may ever meet another's, in
  * whatever order things happen, and a range that was handed out twice, or that
- * overlaps one, is found by whoever comes second.
+ * overlaps one, is found by whoever comes second; of two at the very same moment,
+ * by the one that frees it first.
  *
- *	claim	8 quanta at a time, by compare-and-swap: no locks, so that it
- *		works among threads, and among processes that share it and may
- *		be killed in the middle of anything
+ *	claim	8 quanta at a time, by plain loads and stores (owners.c says why
+ *		that will do): no locks, so that it works among threads, and
+ *		among processes that share it and may be killed in the middle
+ *		of anything
  *	memory	reserved, and populated as it is used: 1/4096 of an arena of
  *		pages; what is left of a dead process is found by its number
  *
@@ -18,7 +20,6 @@
 #ifndef SOAK_OWNERS_H
 #define SOAK_OWNERS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +28,9 @@
 #define OWNERS_QUANTA_MAX (UINT64_C(1) << 34)	/* 16 GiB of reservation */
 
 struct owners {
-	_Atomic uint64_t *ow_words;	/* 8 quanta each, the lowest first */
-	size_t ow_bytes;
+	unsigned char *ow_owners;	/* of each quantum, the lowest first */
+	size_t ow_count;
+	size_t ow_bytes;		/* of the mapping: whole words */
 	uint64_t ow_base, ow_last;	/* of the addresses, inclusive */
 	uint64_t ow_quantum;
 	unsigned int ow_shift;		/* log2 of the quantum */
@@ -54,7 +56,7 @@ struct owners_conflict {
 	unsigned int oc_owner;	/* whose it is; 0: nobody's */
 };
 
-/* All or nothing. */
+/* All or nothing: who fails has changed nothing. */
 enum owners_error owners_claim(struct owners *ow, uint64_t addr, uint64_t size,
     unsigned int owner, struct owners_conflict *conflict);
 enum owners_error owners_release(struct owners *ow, uint64_t addr,

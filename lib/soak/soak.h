@@ -34,6 +34,7 @@
 #define SOAK_FINDINGS 4		/* texts kept of each worker; all are counted */
 #define SOAK_ZERO_EVERY 16u
 #define SOAK_FREED 65536u	/* frees remembered of each worker */
+#define SOAK_BATCH 64u		/* operations of a plain worker between books */
 /* A range's pattern: all of it, or so much at each end. */
 #define SOAK_PATTERN_END 32768u
 
@@ -91,6 +92,9 @@ struct soak_target {
 	    struct soak_worker *sw, struct soak_result *sr);
 	enum soak_outcome (*st_arena)(
 	    struct soak_worker *sw, struct soak_result *sr);
+	/* Up to SOAK_BATCH operations of a plain worker, see plain.h; NULL: it
+	 * has no faster way for them. */
+	void (*st_plain)(struct soak_worker *sw, unsigned int n);
 };
 
 #define SOAK_TARGET_FLAGS 0xffu	/* of ra_flags */
@@ -108,8 +112,10 @@ enum soak_oracle {
 };
 extern const char *const soak_oracle_names[SOAK_ORACLES];
 
+/* 16 bytes, since all of a worker's frees pass through its cache. */
 struct soak_freed {
-	uint64_t sf_addr, sf_size, sf_op;
+	uint64_t sf_addr;
+	uint64_t sf_what;	/* op << 24 | quanta, or that many ones */
 };
 
 struct soak_tally {
@@ -160,12 +166,14 @@ struct soak_worker {
 	struct handover *sw_give;	/* NULL: frees its own */
 	struct handover *sw_take;	/* NULL: allocates its own */
 	struct job_space sw_space;
-	/* One operation in so many is timed; odd, since in a steady state every
-	 * second one is an allocation. */
-	unsigned int sw_sample;
+	/* Of each kind, one operation in so many is timed, and one oracle's
+	 * work; 0: each. */
+	unsigned int sw_time_every, sw_oracle_every;
 	bool sw_pattern;		/* bytes are verified */
 	bool sw_hash_addresses;		/* they are the same in each run */
 	/* Where it is. */
+	unsigned int sw_untimed[JOB_OPS];	/* until the next that is */
+	unsigned int sw_oracle_untimed[SOAK_ORACLES];	/* before it */
 	struct job_stream sw_stream;
 	uint64_t sw_op;
 	uint64_t sw_intended_ns;	/* open loop: when this one was due */
@@ -194,9 +202,10 @@ void soak_finding(struct soak_worker *sw, const char *fmt, ...)
 /* The daemon is gone: no finding, but there is nothing more to be done. */
 void soak_lost(struct soak_worker *sw, const char *text);
 
-/* The last free of exactly that range, if it is remembered; else NULL. */
-const struct soak_freed *soak_find_freed(
-    const struct soak_tally *ta, uint64_t addr, uint64_t size);
+/* Was exactly that range freed last by a worker's operation *opp, as far as is
+ * remembered (that is with oracles on)? */
+bool soak_find_freed(const struct soak_tally *ta, uint64_t addr,
+    uint64_t size, uint64_t quantum, uint64_t *opp);
 
 /* "clients/1 operation 1234": for texts; returns buf. */
 char *soak_who(const struct soak_worker *sw, char *buf, size_t size);

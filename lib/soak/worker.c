@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "soak/impl.h"
 #include "util/clock.h"
+#include "util/ticks.h"
 
-#define FNV UINT64_C(0x100000001b3)
-#define LOOK_EVERY 64u		/* operations between looks at the clock */
 #define PAUSE_NS 50000		/* of who has nothing to take, or no room */
 #define SLEEP_MAX_NS 20000000u	/* between looks at the control block */
 #define DYING_MAX_NS UINT64_C(30000000000)
@@ -24,15 +24,6 @@ const char *const soak_oracle_names[SOAK_ORACLES] = { "owners", "fill",
 	"verify", "zero" };
 
 /* ---- books -------------------------------------------------------------- */
-
-/* One writer, so that load and store need not be one step. */
-static inline void
-add(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_store_explicit(counter,
-	    atomic_load_explicit(counter, memory_order_relaxed) + n,
-	    memory_order_relaxed);
-}
 
 void
 soak_tally_init(struct soak_tally *ta)
@@ -100,30 +91,12 @@ soak_stopping(const struct soak_worker *sw)
 	    &sw->sw_control->co_stop, memory_order_relaxed) != 0);
 }
 
-static void
-hash_event(struct soak_worker *sw, uint64_t x)
-{
-	sw->sw_hash = (sw->sw_hash ^ x) * FNV;
-}
-
-/* What came of it, in one word. */
-static void
-hash_operation(struct soak_worker *sw, enum job_op op, uint64_t size,
-    uint64_t addr, enum soak_outcome outcome)
-{
-	hash_event(sw, (uint64_t)op << 8 | (uint64_t)outcome);
-	hash_event(sw, size);
-	if (sw->sw_hash_addresses && outcome == SOAK_DONE)
-		hash_event(sw, addr - sw->sw_space.sp_base);
-}
-
-/* Of an operation that isn't done: count it, or make it a finding. */
-static void
-account(struct soak_worker *sw, enum soak_outcome outcome,
+void
+soak_account(struct soak_worker *sw, enum soak_outcome outcome,
     const struct soak_result *sr)
 {
 	if (outcome == SOAK_FAILED)
-		add(&sw->sw_tally->ta_causes[sr->sr_cause], 1);
+		soak_add(&sw->sw_tally->ta_causes[sr->sr_cause], 1);
 	else if (outcome == SOAK_WRONG)
 		soak_finding(sw, "%s", sr->sr_text);
 	else if (outcome == SOAK_LOST)
@@ -132,14 +105,17 @@ account(struct soak_worker *sw, enum soak_outcome outcome,
 
 /* ---- timing ------------------------------------------------------------- */
 
-/* When an operation began, or was to begin; 0: it isn't timed. */
+/* When an operation began, in ticks, or was to begin, by the clock; 0: it
+ * isn't timed. */
 static inline uint64_t
-begin(const struct soak_worker *sw)
+begin(struct soak_worker *sw, enum job_op op)
 {
 	if (sw->sw_group->jg_rate > 0)
 		return (sw->sw_ending ? 0 : sw->sw_intended_ns);
-	return (sw->sw_sample <= 1 || sw->sw_op % sw->sw_sample == 0 ?
-		clock_ns() : 0);
+	if (--sw->sw_untimed[op] != 0)
+		return (0);
+	sw->sw_untimed[op] = sw->sw_time_every;
+	return (ticks_now());
 }
 
 static inline void
@@ -147,32 +123,15 @@ end(struct soak_worker *sw, enum job_op op, uint64_t from)
 {
 	uint64_t now;
 
-	add(&sw->sw_tally->ta_counts[op], 1);
+	soak_add(&sw->sw_tally->ta_counts[op], 1);
 	if (from == 0)
 		return;
-	now = clock_ns();
-	hist_record(
-	    &sw->sw_tally->ta_latency[op], now > from ? now - from : 0);
-}
-
-/* The same of an oracle: timed when the operation is. */
-static inline uint64_t
-oracle_begin(const struct soak_worker *sw)
-{
-	return (sw->sw_sample <= 1 || sw->sw_op % sw->sw_sample == 0 ?
-		clock_ns() : 0);
-}
-
-static inline void
-oracle_end(struct soak_worker *sw, enum soak_oracle oracle, uint64_t from)
-{
-	struct soak_tally *ta = sw->sw_tally;
-
-	add(&ta->ta_oracle_count[oracle], 1);
-	if (from == 0)
-		return;
-	add(&ta->ta_oracle_timed[oracle], 1);
-	add(&ta->ta_oracle_ns[oracle], clock_ns() - from);
+	if (sw->sw_group->jg_rate > 0) {
+		now = clock_ns();
+		now = now > from ? now - from : 0;
+	} else
+		now = ticks_ns(ticks_now() - from);
+	hist_record(&sw->sw_tally->ta_latency[op], now);
 }
 
 static void
@@ -223,8 +182,8 @@ owner_name(const struct soak_worker *sw, unsigned int owner, char *buf,
 	return (buf);
 }
 
-static bool
-claim(struct soak_worker *sw, const struct job_range *ra)
+bool
+soak_claim(struct soak_worker *sw, const struct job_range *ra)
 {
 	char who[64];
 	struct owners_conflict oc = { 0, 0 };
@@ -234,13 +193,13 @@ claim(struct soak_worker *sw, const struct job_range *ra)
 
 	if (sw->sw_owners == NULL)
 		return (true);
-	from = oracle_begin(sw);
+	from = soak_oracle_begin(sw, SOAK_ORACLE_OWNERS);
 	do {
 		error = owners_claim(sw->sw_owners, ra->ra_addr, ra->ra_size,
 		    sw->sw_owner, &oc);
 		again = error == OWNERS_TAKEN && was_dying(sw, oc.oc_owner);
 	} while (again);
-	oracle_end(sw, SOAK_ORACLE_OWNERS, from);
+	soak_oracle_end(sw, SOAK_ORACLE_OWNERS, from);
 	if (error == OWNERS_TAKEN)
 		soak_finding(sw, "overlap: was given 0x%" PRIx64 " (%" PRIu64
 		    " bytes), but 0x%" PRIx64 " is held by %s", ra->ra_addr,
@@ -254,8 +213,8 @@ claim(struct soak_worker *sw, const struct job_range *ra)
 	return (error == OWNERS_OK);
 }
 
-static void
-disown(struct soak_worker *sw, const struct job_range *ra)
+void
+soak_disown(struct soak_worker *sw, const struct job_range *ra)
 {
 	struct owners_conflict oc = { 0, 0 };
 	char who[64];
@@ -263,14 +222,14 @@ disown(struct soak_worker *sw, const struct job_range *ra)
 
 	if (sw->sw_owners == NULL)
 		return;
-	from = oracle_begin(sw);
+	from = soak_oracle_begin(sw, SOAK_ORACLE_OWNERS);
 	if (owners_release(sw->sw_owners, ra->ra_addr, ra->ra_size, ra->ra_id,
 		&oc) != OWNERS_OK)
 		soak_finding(sw, "0x%" PRIx64 " (%" PRIu64 " bytes) is to be"
 		    " freed, but 0x%" PRIx64 " is held by %s", ra->ra_addr,
 		    ra->ra_size, oc.oc_addr, owner_name(sw, oc.oc_owner, who,
 		    sizeof(who)));
-	oracle_end(sw, SOAK_ORACLE_OWNERS, from);
+	soak_oracle_end(sw, SOAK_ORACLE_OWNERS, from);
 }
 
 /* ---- the oracle of wishes ----------------------------------------------- */
@@ -298,6 +257,17 @@ broken_wish(const struct soak_worker *sw, const struct job_want *jw,
 	    (jw->jw_max != UINT64_MAX && last > jw->jw_max))
 		return ("min and max");
 	return (NULL);
+}
+
+void
+soak_wish_broken(struct soak_worker *sw, const char *wish,
+    const struct job_want *jw, const struct job_range *ra)
+{
+	soak_finding(sw, "%s: asked for %" PRIu64 " bytes (align %" PRIu64
+	    ", nocross %" PRIu64 ", min 0x%" PRIx64 ", max 0x%" PRIx64
+	    "), was given 0x%" PRIx64 " (%" PRIu64 ")", wish, jw->jw_size,
+	    jw->jw_align, jw->jw_nocross, jw->jw_min, jw->jw_max, ra->ra_addr,
+	    ra->ra_size);
 }
 
 /* ---- the oracle of bytes ------------------------------------------------ */
@@ -348,10 +318,10 @@ look_for_zeros(struct soak_worker *sw, const struct job_range *ra)
 	if (!sw->sw_pattern || st->st_zero == NULL ||
 	    sw->sw_touched++ % SOAK_ZERO_EVERY != 0)
 		return;
-	from = oracle_begin(sw);
-	account(sw, st->st_zero(sw, ra, 0, ra->ra_size < 4096 ? ra->ra_size :
+	from = soak_oracle_begin(sw, SOAK_ORACLE_ZERO);
+	soak_account(sw, st->st_zero(sw, ra, 0, ra->ra_size < 4096 ? ra->ra_size :
 	    4096, &sr), &sr);
-	oracle_end(sw, SOAK_ORACLE_ZERO, from);
+	soak_oracle_end(sw, SOAK_ORACLE_ZERO, from);
 }
 
 /* Use a new range's pages. */
@@ -364,17 +334,17 @@ do_touch(struct soak_worker *sw, struct job_range *ra)
 	uint64_t from;
 
 	look_for_zeros(sw, ra);
-	from = begin(sw);
+	from = begin(sw, JOB_TOUCH);
 	if (sw->sw_pattern) {
-		uint64_t of = oracle_begin(sw);
+		uint64_t of = soak_oracle_begin(sw, SOAK_ORACLE_FILL);
 
 		outcome = on_parts(sw, ra, st->st_fill, &sr);
-		oracle_end(sw, SOAK_ORACLE_FILL, of);
+		soak_oracle_end(sw, SOAK_ORACLE_FILL, of);
 		if (outcome == SOAK_DONE)
 			ra->ra_flags |= SOAK_FILLED;
 	} else
 		outcome = st->st_touch(sw, ra, &sr);
-	account(sw, outcome, &sr);
+	soak_account(sw, outcome, &sr);
 	end(sw, JOB_TOUCH, from);
 }
 
@@ -386,10 +356,10 @@ do_verify(struct soak_worker *sw, const struct job_range *ra)
 
 	if ((ra->ra_flags & SOAK_FILLED) == 0)
 		return;
-	from = begin(sw);
-	of = oracle_begin(sw);
-	account(sw, on_parts(sw, ra, sw->sw_target->st_verify, &sr), &sr);
-	oracle_end(sw, SOAK_ORACLE_VERIFY, of);
+	from = begin(sw, JOB_CHECK);
+	of = soak_oracle_begin(sw, SOAK_ORACLE_VERIFY);
+	soak_account(sw, on_parts(sw, ra, sw->sw_target->st_verify, &sr), &sr);
+	soak_oracle_end(sw, SOAK_ORACLE_VERIFY, of);
 	end(sw, JOB_CHECK, from);
 }
 
@@ -399,7 +369,8 @@ static void
 do_alloc(struct soak_worker *sw)
 {
 	struct soak_tally *ta = sw->sw_tally;
-	struct job_range ra = { .ra_op = sw->sw_op, .ra_id = (uint16_t)sw->sw_owner };
+	struct job_range ra = { .ra_op = sw->sw_op, 
+		.ra_id = sw->sw_owner };
 	struct job_want jw;
 	struct soak_result sr;
 	enum soak_outcome outcome;
@@ -407,28 +378,24 @@ do_alloc(struct soak_worker *sw)
 	uint64_t from;
 
 	job_stream_want(&sw->sw_stream, &jw);
-	from = begin(sw);
+	from = begin(sw, JOB_ALLOC);
 	outcome = sw->sw_target->st_alloc(sw, &jw, &ra, &sr);
 	end(sw, JOB_ALLOC, from);
-	hash_operation(sw, JOB_ALLOC, jw.jw_size, ra.ra_addr, outcome);
-	account(sw, outcome, &sr);
+	soak_hash(sw, JOB_ALLOC, jw.jw_size, ra.ra_addr, outcome);
+	soak_account(sw, outcome, &sr);
 	sw->sw_refused = outcome == SOAK_FAILED && sr.sr_cause != JOB_EXISTS;
 	if (outcome != SOAK_DONE)
 		return;
 	if (sw->sw_owners != NULL &&
 	    (wish = broken_wish(sw, &jw, &ra)) != NULL)
-		soak_finding(sw, "%s: asked for %" PRIu64 " bytes (align %"
-		    PRIu64 ", nocross %" PRIu64 ", min 0x%" PRIx64 ", max 0x%"
-		    PRIx64 "), was given 0x%" PRIx64 " (%" PRIu64 ")", wish,
-		    jw.jw_size, jw.jw_align, jw.jw_nocross, jw.jw_min,
-		    jw.jw_max, ra.ra_addr, ra.ra_size);
+		soak_wish_broken(sw, wish, &jw, &ra);
 	/* What isn't its own can't be freed: it is left alone. */
-	if (!claim(sw, &ra))
+	if (!soak_claim(sw, &ra))
 		return;
 	if (jw.jw_touch && sw->sw_target->st_fill != NULL)
 		do_touch(sw, &ra);
-	add(&ta->ta_live_bytes, ra.ra_size);
-	add(&ta->ta_live_ranges, 1);
+	soak_add(&ta->ta_live_bytes, ra.ra_size);
+	soak_add(&ta->ta_live_ranges, 1);
 	if (sw->sw_give == NULL) {
 		job_stream_add(&sw->sw_stream, &ra);
 		return;
@@ -437,13 +404,26 @@ do_alloc(struct soak_worker *sw)
 	while (!handover_give(sw->sw_give, &ra) &&
 	    atomic_load(&sw->sw_control->co_abandon) == 0)
 		sleep_ns(PAUSE_NS);
-	add(&ta->ta_live_bytes, -ra.ra_size);
-	add(&ta->ta_live_ranges, (uint64_t)-1);
+	soak_add(&ta->ta_live_bytes, -ra.ra_size);
+	soak_add(&ta->ta_live_ranges, (uint64_t)-1);
 }
 
-const struct soak_freed *
-soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size)
+#define QUANTA_BITS 24
+#define QUANTA_MASK ((UINT64_C(1) << QUANTA_BITS) - 1)
+
+static uint64_t
+quanta_in(uint64_t size, uint64_t quantum)
 {
+	uint64_t quanta = size >> __builtin_ctzll(quantum);
+
+	return (quanta < QUANTA_MASK ? quanta : QUANTA_MASK);
+}
+
+bool
+soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size,
+    uint64_t quantum, uint64_t *opp)
+{
+	uint64_t quanta = quanta_in(size, quantum);
 	uint64_t n = atomic_load_explicit(
 	    &ta->ta_freed_count, memory_order_acquire);
 
@@ -451,21 +431,25 @@ soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size)
 		const struct soak_freed *sf =
 		    &ta->ta_freed[(i - 1) % SOAK_FREED];
 
-		if (sf->sf_addr == addr && sf->sf_size == size)
-			return (sf);
+		if (sf->sf_addr != addr ||
+		    (sf->sf_what & QUANTA_MASK) != quanta)
+			continue;
+		*opp = sf->sf_what >> QUANTA_BITS;
+		return (true);
 	}
-	return (NULL);
+	return (false);
 }
 
-static void
-remember_free(struct soak_worker *sw, const struct job_range *ra)
+void
+soak_remember_free(struct soak_worker *sw, uint64_t addr, uint64_t size)
 {
 	struct soak_tally *ta = sw->sw_tally;
 	uint64_t n = atomic_load_explicit(
 	    &ta->ta_freed_count, memory_order_relaxed);
 
-	ta->ta_freed[n % SOAK_FREED] = (struct soak_freed) { ra->ra_addr,
-		ra->ra_size, sw->sw_op };
+	ta->ta_freed[n % SOAK_FREED] = (struct soak_freed) { addr,
+		sw->sw_op << QUANTA_BITS |
+		    quanta_in(size, sw->sw_space.sp_quantum) };
 	/* Release: with the count comes the entry. */
 	atomic_store_explicit(
 	    &ta->ta_freed_count, n + 1, memory_order_release);
@@ -480,15 +464,16 @@ free_range(struct soak_worker *sw, const struct job_range *ra)
 	uint64_t from;
 
 	do_verify(sw, ra);
-	disown(sw, ra);
-	remember_free(sw, ra);
-	from = begin(sw);
+	soak_disown(sw, ra);
+	if (sw->sw_owners != NULL)
+		soak_remember_free(sw, ra->ra_addr, ra->ra_size);
+	from = begin(sw, JOB_FREE);
 	outcome = sw->sw_target->st_free(sw, ra, &sr);
 	end(sw, JOB_FREE, from);
-	hash_operation(sw, JOB_FREE, ra->ra_size, ra->ra_addr, outcome);
-	account(sw, outcome, &sr);
-	add(&ta->ta_live_bytes, -ra->ra_size);
-	add(&ta->ta_live_ranges, (uint64_t)-1);
+	soak_hash(sw, JOB_FREE, ra->ra_size, ra->ra_addr, outcome);
+	soak_account(sw, outcome, &sr);
+	soak_add(&ta->ta_live_bytes, -ra->ra_size);
+	soak_add(&ta->ta_live_ranges, (uint64_t)-1);
 }
 
 static void
@@ -506,7 +491,8 @@ static void
 do_data(struct soak_worker *sw, enum job_op op)
 {
 	const struct soak_target *st = sw->sw_target;
-	struct job_range *ra = job_stream_pick(&sw->sw_stream);
+	struct job_range ra = { 0 };
+	bool any = job_stream_pick(&sw->sw_stream, &ra);
 	struct rng *rng = &sw->sw_stream.st_rng;
 	uint64_t room, offset, len, from;
 	struct soak_result sr;
@@ -514,16 +500,16 @@ do_data(struct soak_worker *sw, enum job_op op)
 	/* Drawn whatever becomes of it, so that a run can be repeated. */
 	offset = rng_next(rng);
 	len = 1 + rng_below(rng, 4096);
-	if (ra == NULL || st->st_read == NULL ||
-	    (ra->ra_flags & SOAK_FILLED) == 0)
+	if (!any || st->st_read == NULL ||
+	    (ra.ra_flags & SOAK_FILLED) == 0)
 		return;
-	room = ra->ra_size < 2 * SOAK_PATTERN_END ? ra->ra_size :
+	room = ra.ra_size < 2 * SOAK_PATTERN_END ? ra.ra_size :
 	    SOAK_PATTERN_END;
 	offset %= room;
 	len = len < room - offset ? len : room - offset;
-	from = begin(sw);
-	account(sw, (op == JOB_READ ? st->st_read : st->st_write)(sw, ra,
-	    offset, len, pattern_seed(ra), &sr), &sr);
+	from = begin(sw, op);
+	soak_account(sw, (op == JOB_READ ? st->st_read : st->st_write)(sw, &ra,
+	    offset, len, pattern_seed(&ra), &sr), &sr);
 	end(sw, op, from);
 }
 
@@ -532,9 +518,9 @@ do_other(struct soak_worker *sw, enum job_op op)
 {
 	const struct soak_target *st = sw->sw_target;
 	struct soak_result sr;
-	uint64_t from = begin(sw);
+	uint64_t from = begin(sw, op);
 
-	account(sw, (op == JOB_REAP ? st->st_reap : op == JOB_DUMP ?
+	soak_account(sw, (op == JOB_REAP ? st->st_reap : op == JOB_DUMP ?
 	    st->st_dump : st->st_arena)(sw, &sr), &sr);
 	end(sw, op, from);
 }
@@ -553,8 +539,8 @@ take_over(struct soak_worker *sw)
 		return (false);
 	}
 	job_stream_add(&sw->sw_stream, &ra);
-	add(&sw->sw_tally->ta_live_bytes, ra.ra_size);
-	add(&sw->sw_tally->ta_live_ranges, 1);
+	soak_add(&sw->sw_tally->ta_live_bytes, ra.ra_size);
+	soak_add(&sw->sw_tally->ta_live_ranges, 1);
 	return (true);
 }
 
@@ -631,17 +617,54 @@ loop(struct soak_worker *sw)
 	for (uint64_t n = 0; !soak_stopping(sw); n++) {
 		if (sw->sw_job->jo_ops != 0 && n == sw->sw_job->jo_ops)
 			break;
-		/* With a clock read for each operation, so is this one. */
-		if ((sw->sw_sample <= 1 || n % LOOK_EVERY == 0) &&
-		    time_is_up(sw, start))
+		if (time_is_up(sw, start))
 			break;
 		if (open && !await_turn(sw, &due))
 			break;
 		if (!do_operation(sw))
 			continue;
 		sw->sw_op++;
-		add(&sw->sw_tally->ta_ops, 1);
+		soak_add(&sw->sw_tally->ta_ops, 1);
 	}
+}
+
+/* The same of one that only allocates and frees: by batches. */
+static bool
+is_plain(const struct soak_worker *sw)
+{
+	const struct job_group *jg = sw->sw_group;
+
+	return (sw->sw_target->st_plain != NULL &&
+	    job_stream_is_plain(&sw->sw_stream) && !(jg->jg_rate > 0) &&
+	    jg->jg_sleep_ms == 0 && sw->sw_give == NULL &&
+	    sw->sw_take == NULL);
+}
+
+static void
+plain_loop(struct soak_worker *sw)
+{
+	uint64_t start = atomic_load(&sw->sw_control->co_start_ns);
+	uint64_t left = sw->sw_job->jo_ops != 0 ? sw->sw_job->jo_ops :
+						  UINT64_MAX;
+
+	while (left > 0 && !soak_stopping(sw) && !time_is_up(sw, start)) {
+		unsigned int n =
+		    left < SOAK_BATCH ? (unsigned int)left : SOAK_BATCH;
+
+		sw->sw_target->st_plain(sw, n);
+		left -= n;
+	}
+}
+
+static void
+free_the_rest(struct soak_worker *sw, bool plain)
+{
+	while (sw->sw_stream.st_count > 0 &&
+	    atomic_load(&sw->sw_control->co_abandon) == 0)
+		if (plain)
+			sw->sw_target->st_plain(sw, SOAK_BATCH);
+		else
+			do_free(sw);
 }
 
 /* Who frees for others stays until they have ended. */
@@ -656,10 +679,22 @@ take_the_rest(struct soak_worker *sw)
 			sleep_ns(PAUSE_NS);
 			continue;
 		}
-		add(&sw->sw_tally->ta_live_bytes, ra.ra_size);
-		add(&sw->sw_tally->ta_live_ranges, 1);
+		soak_add(&sw->sw_tally->ta_live_bytes, ra.ra_size);
+		soak_add(&sw->sw_tally->ta_live_ranges, 1);
 		free_range(sw, &ra);
 	}
+}
+
+static void
+init_timing(struct soak_worker *sw)
+{
+	ticks_init();
+	if (sw->sw_time_every == 0)
+		sw->sw_time_every = 1;
+	if (sw->sw_oracle_every == 0)
+		sw->sw_oracle_every = 1;
+	for (unsigned int i = 0; i < JOB_OPS; i++)
+		sw->sw_untimed[i] = 1;
 }
 
 int
@@ -668,6 +703,7 @@ soak_worker_run(struct soak_worker *sw)
 	const struct job_group *jg = sw->sw_group;
 	struct job_range *ranges =
 	    calloc(job_stream_room(jg), sizeof(ranges[0]));
+	bool plain;
 
 	if (ranges == NULL)
 		return (ENOMEM);
@@ -675,15 +711,15 @@ soak_worker_run(struct soak_worker *sw)
 	    job_stream_seed(sw->sw_job->jo_seed, sw->sw_group_index,
 		sw->sw_index, sw->sw_life),
 	    &sw->sw_space, ranges);
+	init_timing(sw);
 	sw->sw_hash = sw->sw_life;
-	loop(sw);
+	plain = is_plain(sw);
+	(plain ? plain_loop : loop)(sw);
 	if (sw->sw_give != NULL)
 		handover_leave(sw->sw_give);
 	/* The end keeps to no rate: it is verified, but not timed by one. */
 	sw->sw_ending = true;
-	while (sw->sw_stream.st_count > 0 &&
-	    atomic_load(&sw->sw_control->co_abandon) == 0)
-		do_free(sw);
+	free_the_rest(sw, plain);
 	if (sw->sw_take != NULL)
 		take_the_rest(sw);
 	atomic_store_explicit(

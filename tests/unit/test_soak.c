@@ -1,7 +1,8 @@
 /*
  * Goal: what a soak relies on: owners are told apart whatever the edges and
  * the threads; what is handed over arrives once; sums survive JSON exactly;
- * and the loop finds what a broken target does.
+ * the loop finds what a broken target does; and that of plain workers does what
+ * the other does.
  * Method: owners against a naive array, with a seed; four threads at each end
  * of a queue; a target over a counter that lies on demand.
  */
@@ -18,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "soak/plain.h"
 #include "soak/soak.h"
 #include "soak/sum.h"
 
@@ -223,13 +225,13 @@ test_sums_there_and_back(void **state)
 
 /* ---- the loop, and a target that lies ----------------------------------- */
 
-enum lie { HONEST, TWICE, OUTSIDE, SMALL, CROSSING, MISALIGNED, ELSEWHERE };
+enum lie { HONEST, FULL, TWICE, OUTSIDE, SMALL, CROSSING, MISALIGNED, ELSEWHERE };
 
 struct liar {
 	enum lie lie;
 	uint64_t next;		/* a counter hands out addresses */
 	uint64_t after;		/* allocations, before it lies */
-	uint64_t live;
+	uint64_t live, asked;
 };
 
 #define LIAR_BASE (UINT64_C(1) << 32)
@@ -242,8 +244,12 @@ liar_alloc(struct soak_worker *sw, const struct job_want *jw,
 	struct liar *li = sw->sw_own;
 	bool lies = li->after == 0;
 
-	(void)sr;
 	li->after -= !lies;
+	/* One in 7 is refused, now and then some in a row. */
+	if (lies && li->lie == FULL && ++li->asked % 64 < 10) {
+		sr->sr_cause = JOB_NO_SPACE;
+		return (SOAK_FAILED);
+	}
 	li->next = (li->next + 0xfffff) & ~UINT64_C(0xfffff);
 	ra->ra_addr = jw->jw_at ? jw->jw_min : li->next;
 	ra->ra_size = (jw->jw_size + 4095) & ~UINT64_C(4095);
@@ -254,7 +260,7 @@ liar_alloc(struct soak_worker *sw, const struct job_want *jw,
 	if (!lies)
 		return (SOAK_DONE);
 	if (li->lie == TWICE)
-		ra->ra_addr = job_stream_at(&sw->sw_stream, 0)->ra_addr;
+		ra->ra_addr = sw->sw_stream.st_places[0].pl_addr;
 	else if (li->lie == OUTSIDE)
 		ra->ra_addr = LIAR_BASE - 4096;
 	else if (li->lie == SMALL)
@@ -280,12 +286,55 @@ liar_free(struct soak_worker *sw, const struct job_range *ra,
 	return (SOAK_DONE);
 }
 
-static const struct soak_target liar_target = { .st_alloc = liar_alloc,
-	.st_free = liar_free };
+SOAK_INLINE enum soak_outcome
+liar_get(struct soak_worker *sw, uint64_t size, struct job_range *ra,
+    struct soak_result *sr)
+{
+	const struct job_want jw = { .jw_size = size, .jw_max = UINT64_MAX };
+
+	return (liar_alloc(sw, &jw, ra, sr));
+}
+
+SOAK_INLINE void
+liar_put(struct soak_worker *sw, uint64_t addr, uint64_t size)
+{
+	(void)addr;
+	(void)size;
+	(void)liar_free(sw, NULL, NULL);
+}
+
+SOAK_INLINE void
+liar_note(struct soak_tape *tape, enum job_op op, uint64_t ticks,
+    uint64_t addr, uint64_t size)
+{
+	(void)tape;
+	(void)op;
+	(void)ticks;
+	(void)addr;
+	(void)size;
+}
+
+static void
+liar_plain(struct soak_worker *sw, unsigned int n)
+{
+	soak_plain_batch(sw, n, liar_get, liar_put, NULL, liar_note);
+}
+
+/* Without and with a loop of its own for plain workers. */
+static const struct soak_target liar_targets[2] = {
+	{ .st_alloc = liar_alloc, .st_free = liar_free },
+	{ .st_alloc = liar_alloc, .st_free = liar_free,
+	    .st_plain = liar_plain },
+};
+
+/* What of a run the loops must agree in. */
+struct outcome {
+	uint64_t hash, ops, counts[2], timed[2], failed, freed;
+};
 
 /* Run a job on a liar; the first finding, to be freed, or NULL. */
 static char *
-run_liar(const char *text, enum lie lie, uint64_t *hashp)
+run_liar(const char *text, enum lie lie, bool plain, struct outcome *oc)
 {
 	struct liar li = { .lie = lie, .next = LIAR_BASE, .after = 50 };
 	struct soak_control *co = calloc(1, sizeof(*co));
@@ -302,12 +351,19 @@ run_liar(const char *text, enum lie lie, uint64_t *hashp)
 	soak_tally_init(ta);
 	*sw = (struct soak_worker) { .sw_job = job,
 		.sw_group = &job->jo_groups[0], .sw_owner = 1,
-		.sw_target = &liar_target, .sw_own = &li, .sw_control = co,
-		.sw_tally = ta, .sw_owners = &ow, .sw_hash_addresses = true,
+		.sw_target = &liar_targets[plain], .sw_own = &li, .sw_control = co,
+		.sw_tally = ta,
+		.sw_owners = job->jo_verify == JOB_VERIFY_OFF ? NULL : &ow,
+		.sw_hash_addresses = true,
 		.sw_space = { LIAR_BASE + LIAR_SIZE / 2, LIAR_SIZE / 2,
 		    4096 } };
 	assert_int_equal(soak_worker_run(sw), 0);
-	*hashp = atomic_load(&ta->ta_hash);
+	*oc = (struct outcome) { atomic_load(&ta->ta_hash),
+		atomic_load(&ta->ta_ops), { ta->ta_counts[JOB_ALLOC],
+		    ta->ta_counts[JOB_FREE] },
+		{ ta->ta_latency[JOB_ALLOC].hi_count,
+		    ta->ta_latency[JOB_FREE].hi_count },
+		ta->ta_causes[JOB_NO_SPACE], ta->ta_freed_count };
 	found = co->co_first[0] != '\0' ? strdup(co->co_first) : NULL;
 	if (found == NULL) {
 		assert_int_equal(atomic_load(&ta->ta_live_bytes), 0);
@@ -337,30 +393,70 @@ static const struct {
 static void
 test_lies_are_found(void **state)
 {
-	uint64_t hash, again;
+	struct outcome oc, again;
 	char *found = run_liar("[global]\nops = 5000\nverify = overlap\n"
-	    "seed = 3\n[a]\nlive = 100\n", HONEST, &hash);
+	    "seed = 3\n[a]\nlive = 100\n", HONEST, false, &oc);
 
 	(void)state;
 	if (found != NULL)
 		fail_msg("an honest target: %s", found);
 	assert_null(run_liar("[global]\nops = 5000\nverify = overlap\n"
-	    "seed = 3\n[a]\nlive = 100\n", HONEST, &again));
-	assert_int_equal(hash, again);
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+	    "seed = 3\n[a]\nlive = 100\n", HONEST, false, &again));
+	assert_int_equal(oc.hash, again.hash);
+	for (size_t i = 0; i < 2 * sizeof(lies) / sizeof(lies[0]); i++) {
+		const size_t which = i / 2;
 		char text[256];
 
 		(void)snprintf(text, sizeof(text), "[global]\nops = 5000\n"
-		    "verify = overlap\n[a]\n%s%s",
-		    strstr(lies[i].extra, "live") == NULL ? "live = 100\n" :
-		    "", lies[i].extra);
-		found = run_liar(text, lies[i].lie, &hash);
-		if (found == NULL || strstr(found, lies[i].says) == NULL)
+		    "verify = overlap\n[a]\ntouch = 0\n%s%s",
+		    strstr(lies[which].extra, "live") == NULL ?
+		    "live = 100\n" : "", lies[which].extra);
+		found = run_liar(text, lies[which].lie, i % 2 != 0, &oc);
+		if (found == NULL || strstr(found, lies[which].says) == NULL)
 			fail_msg("lie %d: \"%s\" doesn't say \"%s\"",
-			    (int)lies[i].lie, found != NULL ? found : "",
-			    lies[i].says);
+			    (int)lies[which].lie, found != NULL ? found : "",
+			    lies[which].says);
 		assert_non_null(strstr(found, "a/0 operation "));
 		free(found);
+	}
+}
+
+/* The loop of plain workers does what the other does. */
+static void
+test_loops_agree(void **state)
+{
+	static const char *const sizes[] = { "fixed:8K", "uniform:4K-64K",
+		"loguniform:4K-1M", "list:4K*3,12K*1" };
+	static const char *const lifetimes[] = { "random", "lifo", "fifo" };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4 * 3 * 2 * 2; i++) {
+		struct outcome ways[2];
+		char text[256];
+
+		(void)snprintf(text, sizeof(text), "[global]\nops = %u\n"
+		    "verify = %s\nseed = %u\n[a]\ntouch = 0\nlive = %u\n"
+		    "sizes = %s\nlifetime = %s\n", 5001 + i,
+		    i % 2 != 0 ? "overlap" : "off", i, 1 + 13 * i,
+		    sizes[i / 4 % 4], lifetimes[i / 16]);
+		for (unsigned int way = 0; way < 2; way++) {
+			char *found = run_liar(text,
+			    i / 2 % 2 != 0 ? FULL : HONEST, way != 0,
+			    &ways[way]);
+
+			if (found != NULL)
+				fail_msg("%s: %s", text, found);
+		}
+		assert_memory_equal(&ways[0], &ways[1], sizeof(ways[0]));
+		assert_int_equal(ways[0].ops, 5001 + i);
+		/* Every operation is timed. */
+		assert_int_equal(ways[0].timed[0], ways[0].counts[0]);
+		assert_int_equal(ways[0].timed[1], ways[0].counts[1]);
+		assert_int_equal(ways[0].counts[0],
+		    ways[0].counts[1] + ways[0].failed);
+		assert_int_equal(ways[0].freed, i % 2 != 0 ?
+		    ways[0].counts[1] : 0);
+		assert_true((ways[0].failed > 0) == (i / 2 % 2 != 0));
 	}
 }
 
@@ -373,6 +469,7 @@ main(void)
 		cmocka_unit_test(test_handover_threads),
 		cmocka_unit_test(test_sums_there_and_back),
 		cmocka_unit_test(test_lies_are_found),
+		cmocka_unit_test(test_loops_agree),
 	};
 
 	job_setup();
