@@ -355,3 +355,17 @@ arena_latency(struct arena *ar, enum arena_op op, uint64_t ns)
 	hist_record(&ar->ar_latency[op], ns);
 	lock_release(&ar->ar_latency_lock);
 }
+
+bool
+arena_lost(const struct arena *ar, vmem_addr_t addr, vmem_size_t len,
+    vmem_addr_t *badp)
+{
+	vmem_addr_t page = addr & ~(vmem_addr_t)(VMPAGER_PAGE - 1);
+
+	for (; page - addr < len || page < addr; page += VMPAGER_PAGE)
+		if (vmpager_page_state(ar->ar_map, page) == 'x') {
+			*badp = page;
+			return (true);
+		}
+	return (false);
+}

@@ -120,6 +120,10 @@ arena_has_memory(const struct arena *ar)
 	return (ar->ar_kind == ARENA_WIRED || ar->ar_kind == ARENA_PAGEABLE);
 }
 
+/* Is one of the pages of [addr, addr + len) lost?  The first: in *badp. */
+bool arena_lost(const struct arena *ar, vmem_addr_t addr, vmem_size_t len,
+    vmem_addr_t *badp);
+
 /* The strategy's flag, by its place in PROTO_FITS. */
 vm_flag_t arena_fit_flag(unsigned int fit);
 const char *arena_fit_name(unsigned int fit);

@@ -178,10 +178,13 @@ answer_error(struct request *rq, int error, vmem_addr_t addr)
 		    "no frame for 0x%llx: the swap can't be written: %s",
 		    (unsigned long long)addr, strerror(error)));
 	default:
-		if (vmpager_page_state(ds->ds_arena->ar_map, addr) != 'x')
+		if (!arena_lost(ds->ds_arena, addr,
+			ds->ds_len - ds->ds_done < PIECE_MAX ?
+			    ds->ds_len - ds->ds_done : PIECE_MAX, &addr))
 			return (reply_fail_addr(rq, PE_NO_FRAMES, addr,
-			    "no frame at 0x%llx: the swap can't be written: "
-			    "%s", (unsigned long long)addr, strerror(error)));
+			    "no frame at 0x%llx: the swap can't be read or "
+			    "written: %s; nothing is lost",
+			    (unsigned long long)addr, strerror(error)));
 		daemon_set_corrupt(rq->rq_daemon, ds->ds_arena->ar_name,
 		    "a page's stamp or checksum, or the swap file");
 		return (reply_fail_addr(rq, PE_CORRUPT, addr,

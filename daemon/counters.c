@@ -237,6 +237,8 @@ write_pager(struct buf *b, const struct vmpager_stat *ps)
 	jw_ku64(b, "prefetch_hits", ps->ps_prefetch_hits);
 	jw_ku64(b, "prefetch_waste", ps->ps_prefetch_waste);
 	jw_ku64(b, "waits", ps->ps_waits);
+	jw_ku64(b, "read_errors", ps->ps_read_errors);
+	jw_ku64(b, "write_errors", ps->ps_write_errors);
 	jw_ku64(b, "pinned_pages", ps->ps_pinned_pages);
 	jw_close(b, '}');
 }

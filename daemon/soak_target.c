@@ -324,6 +324,17 @@ page_zero(void *arg, vmem_addr_t addr, void *bytes, size_t len)
 	return (0);
 }
 
+/* Wasn't it done for want of a frame, or because the swap failed?  Then nothing
+ * is lost.  Otherwise a page is. */
+static bool
+refused(const struct arena *ar, vmem_addr_t addr, uint64_t len, int error)
+{
+	vmem_addr_t bad;
+
+	return (error == ENOMEM || error == ENOSPC ||
+	    (error == EIO && !arena_lost(ar, addr, len, &bad)));
+}
+
 /* fn on each page's share, wherever the arena's bytes are. */
 static enum soak_outcome
 on_bytes(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
@@ -345,18 +356,14 @@ on_bytes(struct soak_worker *sw, const struct job_range *ra, uint64_t offset,
 			    ar->ar_map, addr, len, write, fn, &ac);
 	} else
 		error = fn(&ac, addr, (void *)(uintptr_t)addr, (size_t)len);
-	switch (error) {
-	case 0:
+	if (error == 0)
 		return (SOAK_DONE);
-	case ENOMEM:
-		return (failed(sr, JOB_NO_FRAMES));
-	case EILSEQ:
+	if (error == EILSEQ)
 		return (wrong(sr, fn == page_zero ?
 		    "stale bytes: fresh memory isn't zero" :
 		    "bytes changed", ac.ac_bad));
-	default:
-		return (wrong(sr, "the page is lost", addr));
-	}
+	return (refused(ar, addr, len, error) ? failed(sr, JOB_NO_FRAMES) :
+	    wrong(sr, "the page is lost", addr));
 }
 
 static enum soak_outcome
@@ -371,8 +378,8 @@ do_touch(struct soak_worker *sw, const struct job_range *ra,
 		error = vmpager_touch(
 		    ar->ar_map, ra->ra_addr, ra->ra_size, true, &pt);
 	return (error == 0 ? SOAK_DONE :
-	    error == ENOMEM ? failed(sr, JOB_NO_FRAMES) :
-			      wrong(sr, "touch", ra->ra_addr));
+	    refused(ar, ra->ra_addr, ra->ra_size, error) ?
+	    failed(sr, JOB_NO_FRAMES) : wrong(sr, "touch", ra->ra_addr));
 }
 
 static enum soak_outcome

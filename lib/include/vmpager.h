@@ -20,11 +20,12 @@
  *		or `none`, or has stayed in use for two seconds
  *		(`no_frames`).  Pages before the refused one have been done.
  *		Only a page that was never touched is refused for a full swap
- *   EIO	a page's stamp or checksum didn't match, or the swap file
- *		couldn't be read (`corrupt`): the page's data is lost, its
- *		state 'x', and it stays refused until it is unregistered; or,
- *		for want of a frame, another page couldn't be written (nothing
- *		is lost)
+ *   EIO	a page's stamp or checksum didn't match, or the swap file is
+ *		too short (`corrupt`): the page's data is lost, its state 'x',
+ *		and it stays refused until it is unregistered.  Or the swap
+ *		couldn't be read, and the page is still there, 's', or, for
+ *		want of a frame, others couldn't be written, and are in theirs:
+ *		nothing is lost, and another try may be luckier
  *   ENOSPC	the same, for want of space where the swap is
  *
  * A pager doesn't survive fork(2): a child that uses it gets SIGSEGV.  Create
@@ -260,6 +261,10 @@ struct vmpager_stat {
 	uint64_t ps_prefetch_hits;	/* of them, accessed later */
 	uint64_t ps_prefetch_waste;	/* of them, evicted before */
 	uint64_t ps_waits;		/* accesses that found a page busy */
+	uint64_t ps_read_errors;	/* pages that couldn't be had from swap,
+					 * as read or as they were */
+	uint64_t ps_write_errors;	/* that couldn't be written to it, and
+					 * stayed in their frames */
 	uint64_t ps_pinned_pages;	/* by advice; of the pager only */
 };
 VMEM_EXPORT void vmpager_stat(struct vmpager *pager, struct vmpager_stat *ps);

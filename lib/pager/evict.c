@@ -211,8 +211,10 @@ victim_finish(struct vmpager *pg, const struct victim *vi)
 static void
 victim_restore(struct vmpager *pg, struct victim *vi)
 {
-	if (vi->vi_fresh)
+	if (vi->vi_fresh) {
 		swap_free(&pg->pg_swap, vi->vi_slot);
+		swap_avoid(&pg->pg_swap, vi->vi_slot);
+	}
 	pg->pg_mode->md_restore(pg, vi);
 	/* As good as it was: one that wasn't on trial is proven. */
 	replace_inserted(
@@ -267,6 +269,7 @@ run_evict(struct vmpager *pg, struct evict *ev, struct victim *vi,
 			    pg, &vi[i], i + 1 < n ? &vi[i + 1] : NULL);
 		vi[i].vi_written = error == 0;
 		if (error != 0 && error != ENOMEM) {
+			count_add(vi[i].vi_map, COUNT_WRITE_ERROR);
 			ev->ev_error = error;
 			error = 0;	/* others may be luckier */
 		}

@@ -88,33 +88,49 @@ fault_hit(struct fault *ft, pte_t *ptep, uint64_t pte)
 
 /* ---- frames for faults ----------------------------------------------------*/
 
+/* Batches of victims that may all fail to be written before a fault gives up:
+ * the file may be bad at some of its places only. */
+#define EVICT_TRIES 8u
+
+/* Evict until there is a frame, or the reason why not: 0, or an errno if pages
+ * couldn't be written. */
+static int
+fault_evict_some(struct vmpager *pg, uint32_t want, uint32_t *framep)
+{
+	struct evict ev;
+	unsigned int tries = 0;
+
+	do {
+		ev.ev_slot = NO_SLOT;
+		ev.ev_want = want < EVICT_BATCH ? want : EVICT_BATCH;
+		evict_frames(pg, &ev);
+		*framep = frame_get(&pg->pg_pool, pg->pg_pool.fp_reserve);
+	} while (*framep == NO_FRAME && ev.ev_error != 0 &&
+	    ++tries < EVICT_TRIES);
+	return (*framep == NO_FRAME ? ev.ev_error : 0);
+}
+
 /*
  * Evict something, or better a batch, and take a frame.  EAGAIN: none could be
  * had at the moment.  ENOMEM: nor will one, until something is given back.
- * EIO: a page couldn't be written.
+ * EIO, ENOSPC: pages couldn't be written.
  */
 static __attribute__((noinline)) int
 fault_evict(struct vmpager *pg, uint32_t *framep)
 {
 	struct frame_pool *fp = &pg->pg_pool;
 	uint32_t count = frame_free_count(fp);
-	struct evict ev;
+	int error;
 
-	ev.ev_slot = NO_SLOT;
-	ev.ev_want = count < fp->fp_target ? fp->fp_target - count : 1;
-	if (ev.ev_want > EVICT_BATCH)
-		ev.ev_want = EVICT_BATCH;
 	if (frame_drain(fp)) {
 		*framep = frame_get(fp, fp->fp_reserve);
 		if (*framep != NO_FRAME)
 			return (0);
 	}
-	evict_frames(pg, &ev);
-	*framep = frame_get(fp, fp->fp_reserve);
-	if (*framep != NO_FRAME)
-		return (0);
-	if (ev.ev_error != 0)
-		return (ev.ev_error);
+	error = fault_evict_some(
+	    pg, count < fp->fp_target ? fp->fp_target - count : 1, framep);
+	if (error != 0 || *framep != NO_FRAME)
+		return (error);
 	return (evict_hopeless(pg) ? ENOMEM : EAGAIN);
 }
 
@@ -241,10 +257,25 @@ fault_lost(struct fault *ft, struct run *rn, unsigned int self)
 	ft->ft_claimed = false;
 }
 
+/* The page itself didn't come: it is lost, or only couldn't be read now and
+ * stays where it is (and claimed). */
+static int
+fault_unread(struct fault *ft, struct run *rn, unsigned int self, int error)
+{
+	count_add(ft->ft_map, COUNT_READ_ERROR);
+	if (error == EBADMSG)
+		fault_lost(ft, rn, self);
+	else {
+		run_shrink(rn, self);
+		frame_put(&ft->ft_map->mp_pager->pg_pool, rn->rn_frame[0]);
+	}
+	return (EIO);
+}
+
 /*
- * Read the claimed run into the room.  EIO: the page itself is lost, and its
- * claim settled.  A neighbour that can't be read is left alone, with all
- * others, for who really wants it.
+ * Read the claimed run into the room.  EIO: not even the page itself; its frame
+ * has gone back.  A neighbour that can't be read is left alone, with all others,
+ * for who really wants it.
  */
 static int
 fault_read(struct fault *ft, struct run *rn, unsigned int *selfp, char *room)
@@ -252,10 +283,8 @@ fault_read(struct fault *ft, struct run *rn, unsigned int *selfp, char *room)
 	unsigned int self = *selfp;
 	int error = run_read(rn, self, room);
 
-	if (error != 0) {
-		fault_lost(ft, rn, self);
-		return (error);
-	}
+	if (error != 0)
+		return (fault_unread(ft, rn, self, error));
 	for (unsigned int i = 0; i < rn->rn_count && error == 0; i++)
 		if (i != self)
 			error = run_read(rn, i, room);

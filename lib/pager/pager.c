@@ -201,6 +201,8 @@ stat_counts(const struct counts *c, struct vmpager_stat *ps)
 	ps->ps_prefetch_hits = c->c_count[COUNT_AHEAD_HIT];
 	ps->ps_prefetch_waste = c->c_count[COUNT_AHEAD_WASTE];
 	ps->ps_waits = c->c_count[COUNT_WAIT];
+	ps->ps_read_errors = c->c_count[COUNT_READ_ERROR];
+	ps->ps_write_errors = c->c_count[COUNT_WRITE_ERROR];
 	ps->ps_resident_pages = count_resident(c);
 	ps->ps_dirty_pages = count_dirty(c);
 }

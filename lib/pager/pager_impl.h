@@ -57,6 +57,8 @@ enum count {
 	COUNT_AHEAD_WASTE,	/* of them, evicted before */
 	COUNT_REFAULT,		/* came back soon after eviction: replace.h */
 	COUNT_WAIT,		/* waits for a page that was busy */
+	COUNT_READ_ERROR,	/* pages that couldn't be read from swap */
+	COUNT_WRITE_ERROR,	/* or written */
 	COUNT_FILL,		/* frames taken to be filled, without a claim */
 	COUNT_FILLED,		/* of them, in place or given back: check.c */
 	COUNT_KINDS
@@ -468,6 +470,8 @@ int swap_init(struct swap *sw, const char *path, uint64_t bytes);
 void swap_fini(struct swap *sw);
 uint32_t swap_alloc(struct swap *sw);	/* NO_SLOT: full */
 void swap_free(struct swap *sw, uint32_t slot);
+/* Go on looking for free slots somewhere else than there. */
+void swap_avoid(struct swap *sw, uint32_t slot);
 bool swap_taken(struct swap *sw, uint32_t slot);
 static inline size_t
 swap_words(uint32_t slots)
@@ -478,8 +482,8 @@ swap_words(uint32_t slots)
  * page that the next call will write, or NULL. */
 int swap_write(struct swap *sw, uint32_t slot, uint64_t owner,
     const char *bytes, const char *ahead);
-/* Read one back; EIO: unreadable, or not the page (generation) that it ought
- * to be, or not its bytes. */
+/* Read one back.  EIO: it couldn't be read, now.  EBADMSG: it isn't the page
+ * (generation) that it ought to be, or not its bytes, or not all of them. */
 int swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
     char *bytes);
 /* The generation of what a slot holds, as page table entries have it. */

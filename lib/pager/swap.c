@@ -9,7 +9,12 @@
  * many times it has been written, and a CRC-32C of all that and the bytes.  A
  * page table entry carries the low bits of the count.  So a page is returned
  * only if the slot holds that page, that version of it, and those bytes; what
- * was lost, misdirected or changed on its way to the disk and back is EIO.
+ * was lost, misdirected or changed on its way to the disk and back is found out.
+ *
+ * A transfer that was interrupted or cut short goes on; one that failed is an
+ * error at once.  Nothing is lost by it: a page that couldn't be written is in
+ * its frame still, and one that couldn't be read in its slot, where it may be
+ * read another time.
  *
  * Stamps belong to whoever has claimed the page that has the slot, and need no
  * lock.  I/O runs with no lock held.
@@ -72,6 +77,16 @@ swap_free(struct swap *sw, uint32_t slot)
 	lock_release(&sw->sw_lock);
 }
 
+void
+swap_avoid(struct swap *sw, uint32_t slot)
+{
+	uint32_t word = slot / SWAP_WORD_BITS + 1;
+
+	lock_acquire(&sw->sw_lock);
+	sw->sw_hint = word < swap_words(sw->sw_slots) ? word : 0;
+	lock_release(&sw->sw_lock);
+}
+
 bool
 swap_taken(struct swap *sw, uint32_t slot)
 {
@@ -85,9 +100,6 @@ swap_taken(struct swap *sw, uint32_t slot)
 	}
 	return (taken);
 }
-
-/* What fails is tried again a few times before a page is given up. */
-#define TRANSFER_TRIES 4u
 
 /* ---- pages in and out -----------------------------------------------------*/
 
@@ -135,7 +147,6 @@ swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
     const char *ahead)
 {
 	struct stamp *st = &sw->sw_stamps[slot];
-	unsigned int tries = 0;
 	size_t have = 0;
 	ssize_t done;
 
@@ -144,11 +155,11 @@ swap_write(struct swap *sw, uint32_t slot, uint64_t owner, const char *bytes,
 	st->st_gen++;
 	st->st_sum = stamp_sum(st, bytes, ahead);
 	while (have < VMPAGER_PAGE) {
-		done = FAULT(FAULT_SWAP_WRITE) ? 0 :
-		    pwrite(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
-			slot_offset(slot) + (off_t)have);
-		if ((done < 0 && errno == EINTR) ||
-		    (done <= 0 && tries++ < TRANSFER_TRIES))
+		if (FAULT(FAULT_SWAP_WRITE))
+			return (EIO);
+		done = pwrite(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
+		    slot_offset(slot) + (off_t)have);
+		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
 			return (write_errno(done));
@@ -162,25 +173,26 @@ swap_read(struct swap *sw, uint32_t slot, uint64_t owner, uint32_t gen,
     char *bytes)
 {
 	const struct stamp *st = &sw->sw_stamps[slot];
-	unsigned int tries = 0;
 	size_t have = 0;
 	ssize_t done;
 
 	if (slot >= sw->sw_slots || st->st_owner != owner ||
 	    (st->st_gen & SLOT_GEN_MASK) != gen)
-		return (EIO);
+		return (EBADMSG);
 	while (have < VMPAGER_PAGE) {
-		done = FAULT(FAULT_SWAP_READ) ? 0 :
-		    pread(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
-			slot_offset(slot) + (off_t)have);
-		if ((done < 0 && errno == EINTR) ||
-		    (done <= 0 && tries++ < TRANSFER_TRIES))
+		if (FAULT(FAULT_SWAP_READ))
+			return (EIO);
+		done = pread(sw->sw_fd, bytes + have, VMPAGER_PAGE - have,
+		    slot_offset(slot) + (off_t)have);
+		if (done < 0 && errno == EINTR)
 			continue;
-		if (done <= 0)
-			return (EIO);	/* 0: the file has been cut short */
+		if (done < 0)
+			return (EIO);
+		if (done == 0)
+			return (EBADMSG);	/* the file was cut short */
 		have += (size_t)done;
 	}
-	return (st->st_sum == stamp_sum(st, bytes, NULL) ? 0 : EIO);
+	return (st->st_sum == stamp_sum(st, bytes, NULL) ? 0 : EBADMSG);
 }
 
 uint32_t

@@ -17,7 +17,7 @@
 enum fault_point {
 	FAULT_IMPORT,		/* an import from a source fails */
 	FAULT_FRAME,		/* no frame can be had at once */
-	FAULT_SWAP_READ,	/* a transfer fails; it is tried again */
+	FAULT_SWAP_READ,	/* a transfer fails: nothing is lost by it */
 	FAULT_SWAP_WRITE,
 	FAULT_WAKE,		/* who made room is slow to say so */
 	FAULT_POINTS
