@@ -11,8 +11,11 @@
  *	churn	1e6 ranges of 1 to 16 pages live: a random one is freed and one
  *		of a random size allocated in its place
  *	parked	all of an arena lies in another CPU's caches: an allocation that
- *		must fail, one that can have it all, and one that fails when
- *		nothing is parked
+ *		must fail, one that would sleep and can have it all, and one
+ *		that fails when nothing is parked
+ *	woken	all of it but one range does, and another thread sleeps for all
+ *		of it: from the free of that range until it has it; beside
+ *		them, a thread that sleeps for a semaphore
  *
  * Peers are malloc() of jemalloc and of mimalloc, whose thread caches serve the
  * same sizes.  Floors: a pop and a push by restartable sequences on memory of
@@ -21,7 +24,6 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -32,12 +34,12 @@
 #include <vmem.h>
 
 #include "bench/bench.h"
+#include "bench/parked.h"
 #include "bench/ranges.h"
 #include "qcache/percpu.h"
 #include "util/clock.h"
 #include "util/rng.h"
 
-#define PAGES_MAX 16u
 #define SPAN (UINT64_C(1) << 40)
 
 /* ---- libvmem with caches, as ranges ---------------------------------------- */
@@ -46,7 +48,7 @@ static void *
 open_with(uint64_t span, vm_flag_t flags)
 {
 	return (vmem_create("bench", RANGES_BASE, span, RANGES_PAGE, NULL, NULL,
-	    NULL, PAGES_MAX * RANGES_PAGE, VM_SLEEP | flags));
+	    NULL, PARKED_PAGES * RANGES_PAGE, VM_SLEEP | flags));
 }
 
 static void *
@@ -393,89 +395,6 @@ churn_phase(void *state, struct bench_out *out)
 	    (double)(clock_ns() - start) / (double)ch->pairs);
 }
 
-/* ---- parked elsewhere -------------------------------------------------------- */
-
-#define PARKED 4096u
-
-struct parked {
-	vmem_t *vm;
-	unsigned int times;
-};
-
-static void
-run_on(unsigned int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	(void)sched_setaffinity(0, sizeof(set), &set);
-}
-
-static void *
-parker(void *arg)
-{
-	static uint64_t addr[PARKED];
-	struct parked *pk = arg;
-
-	run_on(1);
-	for (unsigned int i = 0; i < PARKED / 8; i++)
-		addr[i] = cached_get(pk->vm, RANGES_PAGE);
-	for (unsigned int i = 0; i < PARKED / 8; i++)
-		vmem_free(pk->vm, addr[i], RANGES_PAGE);
-	return (NULL);
-}
-
-static void *
-parked_setup(const struct bench_run *run)
-{
-	struct parked *pk = bench_alloc(sizeof(*pk));
-
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		bench_skip("one CPU only");
-	pk->vm = open_with(PARKED * RANGES_PAGE, 0);
-	pk->times = run->br_quick ? 3 : 200;
-	run_on(0);
-	return (pk);
-}
-
-/* Has another CPU's caches hold something, then asks for `pages`. */
-static double
-parked_ask(struct parked *pk, uint64_t pages, vm_flag_t flags, bool park,
-    int expected)
-{
-	vmem_addr_t addr;
-	uint64_t start, took;
-	pthread_t id;
-
-	if (park && (pthread_create(&id, NULL, parker, pk) != 0 ||
-			pthread_join(id, NULL) != 0))
-		bench_die("can't make a thread");
-	start = clock_ns();
-	if (vmem_alloc(pk->vm, pages * RANGES_PAGE, flags, &addr) != expected)
-		bench_die("an allocation that didn't do as expected");
-	took = clock_ns() - start;
-	if (expected == 0)
-		vmem_free(pk->vm, addr, pages * RANGES_PAGE);
-	return ((double)took);
-}
-
-static void
-parked_phase(void *state, struct bench_out *out)
-{
-	struct parked *pk = state;
-	double fails = 0, sleeps = 0, again = 0;
-
-	for (unsigned int i = 0; i < pk->times; i++) {
-		fails += parked_ask(pk, PARKED + 1, VM_NOSLEEP, true, ENOMEM);
-		again += parked_ask(pk, PARKED + 1, VM_NOSLEEP, false, ENOMEM);
-		sleeps += parked_ask(pk, PARKED, VM_SLEEP, true, 0);
-	}
-	bench_value(out, "fails", "us", fails / pk->times / 1e3);
-	bench_value(out, "sleep", "us", sleeps / pk->times / 1e3);
-	bench_value(out, "again", "us", again / pk->times / 1e3);
-}
-
 /* ---- cases -------------------------------------------------------------------- */
 
 #define LIBVMEM(setup, phase)                                                 \
@@ -497,13 +416,6 @@ LIBVMEM(hot_setup, threads_phase);
 LIBVMEM(hot_setup, handed_phase);
 LIBVMEM(churn_setup, churn_phase);
 
-static const struct bench_contender by_parked = { .bn_name = "libvmem",
-	.bn_setup = parked_setup, .bn_phase = parked_phase },
-    by_parked_lock = { .bn_name = "by lock", .bn_env = "VMEM_RSEQ=off",
-	    .bn_setup = parked_setup, .bn_phase = parked_phase };
-static const struct bench_contender *const parked_all[] = { &by_parked,
-	&by_parked_lock, NULL };
-
 static const struct bench_case cases[] = {
 	{ .bc_name = "hot", .bc_text = "one page, allocated and freed",
 	    .bc_contenders = hot_phase_all, .bc_aims = { { "pair", 10 } } },
@@ -516,7 +428,9 @@ static const struct bench_case cases[] = {
 	    .bc_contenders = churn_phase_all, .bc_number = 1000000,
 	    .bc_aims = { { "pair", 100 } } },
 	{ .bc_name = "parked", .bc_text = "all memory in another CPU's caches",
-	    .bc_contenders = parked_all },
+	    .bc_contenders = parked_contenders },
+	{ .bc_name = "woken", .bc_text = "who sleeps for all of it is served",
+	    .bc_contenders = woken_contenders },
 };
 
 int

@@ -81,6 +81,18 @@ struct depot {
 	atomic_uint dp_size;	/* [a] rounds a magazine may have; a hint */
 };
 
+/* Visits after which the size of magazines is thought over. */
+#define DEPOT_WINDOW 1024u
+
+/* What it is from then on, if so many of them had to wait: depot.c, 3. */
+static inline unsigned int
+depot_next_size(unsigned int size, unsigned int waited)
+{
+	if (waited <= size / 10)
+		return (size);
+	return (2 * size + 1 < ROUNDS_MAX ? 2 * size + 1 : ROUNDS_MAX);
+}
+
 /* ---- slabs (slab.c) ----------------------------------------------------- */
 
 /* Slabs cut alike, and of them those that have something free, the wholly free
@@ -177,7 +189,8 @@ extern void *const slot_barred[];
 /* depot.c */
 void depot_init(struct depot *dp);
 void depot_fini(struct depot *dp);
-uint32_t depot_get(struct depot *dp, bool full);
+uint32_t depot_exchange(
+    struct qcache *qc, bool full, uint32_t give, uint32_t *victimp);
 bool depot_put(struct qcache *qc, uint32_t unit, bool full);
 uint32_t depot_take_spare(struct depot *dp, bool all);
 void magazines_return(uint32_t units);

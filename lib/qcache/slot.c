@@ -294,13 +294,11 @@ slot_load_full(struct qcache *qc, struct slot *sl)
 		shift(sl, previous);
 		return (true);
 	}
-	unit = depot_get(&qc->qc_depot, true);
+	unit = depot_exchange(qc, true, previous, &previous);
 	if (unit == UNIT_NIL)
 		return (false);
 	sl->sl_fills++;
 	shift(sl, unit);
-	if (previous != UNIT_NIL)
-		(void)depot_put(qc, previous, false);
 	return (true);
 }
 
@@ -323,15 +321,18 @@ slot_load_empty(struct qcache *qc, struct slot *sl, uint32_t *sparep,
 		shift(sl, previous);
 		return (true);
 	}
-	unit = *sparep != UNIT_NIL ? *sparep : depot_get(&qc->qc_depot, false);
-	if (unit == UNIT_NIL)
-		return (false);
-	if (unit == *sparep)
+	if (*sparep == UNIT_NIL) {
+		unit = depot_exchange(qc, false, previous, victimp);
+		if (unit == UNIT_NIL)
+			return (false);
+	} else {
+		unit = *sparep;
 		*sparep = UNIT_NIL;
+		if (previous != UNIT_NIL && !depot_put(qc, previous, true))
+			*victimp = previous;
+	}
 	MAG(unit)->mg_rounds = 0;
 	shift(sl, unit);
-	if (previous != UNIT_NIL && !depot_put(qc, previous, true))
-		*victimp = previous;
 	return (true);
 }
 
