@@ -143,14 +143,15 @@ load_traces(const struct ctl *ct, const char *command, struct job *job)
 		if (js->js_kind != JOB_SIZES_TRACE)
 			continue;
 		if (trace_load(js->js_path, &tr, &err) != 0)
-			return (ctl_usage(ct, command, "sizes", "%s",
-			    err.te_text));
+			return (ctl_usage(ct, command, NULL, "[%s] sizes: %s",
+			    job->jo_groups[i].jg_name, err.te_text));
 		error = sizes_of(tr, js);
 		trace_free(tr);
 		if (error != 0)
-			return (ctl_usage(ct, command, "sizes", "%s: %s",
-			    js->js_path, error == EINVAL ?
-			    "allocates nothing" : strerror(error)));
+			return (ctl_usage(ct, command, NULL, "[%s] sizes: %s:"
+			    " %s", job->jo_groups[i].jg_name, js->js_path,
+			    error == EINVAL ? "allocates nothing" :
+					      strerror(error)));
 	}
 	return (CTL_DONE);
 }

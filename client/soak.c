@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,8 @@ cmd_soak(struct ctl *ct, const struct command *cm, struct args *ar)
 	if (text_of(ar, "job") == NULL)
 		return (ctl_usage(ct, cm->cm_name, "job", "which job? vmemctl"
 		    " soak --list has the built-in ones"));
+	/* Asked for its status before it has any, it goes on. */
+	(void)signal(SIGUSR1, SIG_IGN);
 	sr = calloc(1, sizeof(*sr));
 	if (sr == NULL)
 		return (ctl_fail(ct, CTL_USAGE, "no_memory",

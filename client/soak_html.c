@@ -215,8 +215,8 @@ put_series(FILE *out, const json_t *intervals, const struct series *se)
 	(void)fprintf(out, "<h2>%s", se->title);
 	/* Beside the title, where no curve comes. */
 	if (se->path2 != NULL)
-		(void)fprintf(out, " <span class=\"key\">%s</span> <span class=\""
-		    "key2\">%s</span>", se->name, se->name2);
+		(void)fprintf(out, " <span class=\"key\">%s</span> <span "
+		    "class=\"key2\">%s</span>", se->name, se->name2);
 	(void)fputs("</h2>\n", out);
 	if (!(most > 0)) {
 		(void)fputs("<p>0 all along.</p>\n", out);
@@ -383,6 +383,30 @@ put_groups(FILE *out, const json_t *verdict)
 	(void)fputs("</table>\n", out);
 }
 
+/* What was done wrong on purpose. */
+static void
+put_faults(FILE *out, const json_t *verdict)
+{
+	const json_t *faults = json_object_get(verdict, "faults");
+	const char *plant = text_of(verdict, "plant"), *name;
+	bool chaos = json_is_true(json_object_get(verdict, "chaos"));
+	json_t *count;
+
+	if (!chaos && plant[0] == '\0')
+		return;
+	(void)fputs("<p>On purpose:", out);
+	json_object_foreach((json_t *)(uintptr_t)faults, name, count) {
+		bool is_plant = strcmp(name, "plant") == 0;
+
+		if (is_plant ? plant[0] == '\0' : !chaos)
+			continue;
+		(void)fputc(' ', out);
+		put_escaped(out, is_plant ? plant : name);
+		(void)fprintf(out, " %.0f", json_number_value(count));
+	}
+	(void)fputs(".</p>\n", out);
+}
+
 static void
 put_head(FILE *out, const json_t *verdict)
 {
@@ -407,6 +431,7 @@ put_head(FILE *out, const json_t *verdict)
 	(void)fputs(". Again:</p>\n<pre>", out);
 	put_escaped(out, text_of(verdict, "again"));
 	(void)fputs("</pre>\n", out);
+	put_faults(out, verdict);
 	if (finding[0] == '\0')
 		return;
 	(void)fputs("<p class=\"bad\">", out);

@@ -24,6 +24,31 @@ equal 0 "$(inuse heap)" "bytes in use of heap"
 expect 0 '' ctl arena list
 grep -q soak "$out" && fail "a soak's arena is left"
 
+# Sizes from a trace, for both kinds of workers: only those that it asks for.
+need numfmt xz
+xz -dc "$traces/a-python.vmt.xz" | awk '$1 == "a" { print $3 }' |
+    sort -u >"$work/sizes"
+for where in client daemon; do
+	printf '[global]\nduration = 500ms\n[t]\nwhere = %s\nlive = 50\n' $where \
+	    >"$work/trace.job"
+	printf 'touch = 0.1\nsizes = trace:%s\n' "$traces/a-python.vmt.xz" \
+	    >>"$work/trace.job"
+	expect 0 'verdict +passed' ctl soak "$work/trace.job" --out "$work/trace"
+	[ "$(of trace .groups.t.counts.free)" -gt 100 ] || fail "$where: few frees"
+	of trace .job_text | sed -n 's/.*nsizes = list:\([^\\]*\).*/\1/p' |
+	    tr ',' '\n' | sed 's/\*.*//' | numfmt --from=iec >"$work/drawn"
+	equal "" "$(sort -u "$work/drawn" | comm -23 - "$work/sizes")" \
+	    "$where: sizes that aren't the trace's"
+	equal "$(sort -n "$work/sizes" | tail -n 1)" \
+	    "$(tail -n 1 "$work/drawn")" "$where: the largest"
+done
+sed 's|trace:.*|trace:/nonexistent|' "$work/trace.job" >"$work/nt.job"
+expect 1 '\[t\] sizes: /nonexistent: No such file' ctl soak "$work/nt.job"
+sed "s|trace:.*|trace:$work/trace.job|" "$work/trace.job" >"$work/nt.job"
+expect 1 '\[t\] sizes: .*trace.job' ctl soak "$work/nt.job"
+expect 2 'the daemon reads no traces' ctl call soak.start \
+    '{"job":"[t]\nwhere = daemon\nsizes = trace:x\n"}'
+
 # Inside the daemon alone: by the methods.
 cat >"$work/d.job" <<'EOF'
 [global]

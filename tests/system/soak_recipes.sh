@@ -22,13 +22,18 @@ page=$top_srcdir/doc/soak.md
 	TMPDIR=$work timeout -k 5 300 sh -eu "$work/recipes.sh"
 ) >"$out" 2>"$err" </dev/null || fail "the recipes ended with $?"
 cat "$out" "$err"
-for file in gate/verdict.json gate/report.html frag/intervals.ndjson \
-    best/verdict.json night.ndjson night/report.html; do
+for file in gate/verdict.json gate/report.html frag/report.html \
+    night.ndjson night/verdict.json night/report.html; do
 	[ -s "$work/top/$file" ] || fail "no $file"
 done
+equal 3 "$(grep -cE '^[0-9.e-]+ at [0-9.]+ s$' "$out")" "worst moments"
 for fit in instant best first next last; do
-	grep -q "^$fit \"external_fragmentation\"" "$out" || fail "no line $fit"
+	grep -qE "^$fit +refused " "$out" || fail "no line $fit"
 done
+equal 2 "$(grep -cE '^(instant|next) +refused +no_space' "$out")" \
+    "fits that had no room"
+grep -q '^\[python\]' "$out" || fail "no soak of a trace's sizes"
+grep -q 'ETA' "$work/top/night.txt" || fail "no status in the night"
 
 # shellcheck disable=SC2016
 sed -n '/^```ini$/,/^```$/p' "$page" | grep -v '^```' >"$work/page.job"
