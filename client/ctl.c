@@ -175,6 +175,24 @@ ctl_broken(const struct ctl *ct, const char *method, int error)
 	    broken_text(error)));
 }
 
+const char *
+ctl_verdict(enum ctl_exit code, const char *missed)
+{
+	switch (code) {
+	case CTL_DONE:
+		return ("passed");
+	case CTL_MISSED:
+		return (missed);
+	case CTL_FAILED:
+		return ("failed");
+	case CTL_SIGINT:
+	case CTL_SIGTERM:
+		return ("interrupted");
+	default:
+		return ("broken off");
+	}
+}
+
 void
 ctl_note(const char *fmt, ...)
 {

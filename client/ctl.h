@@ -69,6 +69,9 @@ enum ctl_exit ctl_broken(const struct ctl *ct, const char *method, int error);
 /* The exit code of a daemon's error. */
 enum ctl_exit ctl_exit_of(int code);
 
+/* An exit code as a verdict in a word; `missed` is that of CTL_MISSED. */
+const char *ctl_verdict(enum ctl_exit code, const char *missed);
+
 /* A remark on standard error, not in JSON: hints and warnings. */
 void ctl_note(const char *fmt, ...)
     __attribute__((__format__(__printf__, 1, 2)));

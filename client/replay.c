@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client/args.h"
+#include "client/fetch.h"
 #include "util/clock.h"
 
 #define PAGE 4096
@@ -146,48 +147,6 @@ load(struct replay *rp, const struct args *ar)
 
 /* ---- the daemon's side -------------------------------------------------- */
 
-/* Call, and give the result as a tree; NULL: *codep says why, told. */
-static json_t *
-fetch(struct replay *rp, const char *method, const char *params,
-    enum ctl_exit *codep)
-{
-	struct vmemclient_reply reply = VMEMCLIENT_REPLY_INIT;
-	json_t *tree = NULL;
-
-	*codep = ctl_call(rp->rp_ctl, method, params, &reply);
-	if (*codep == CTL_DONE) {
-		tree = json_loads(reply.result, JSON_DECODE_ANY, NULL);
-		if (tree == NULL)
-			*codep = ctl_broken(rp->rp_ctl, method, EPROTO);
-	}
-	vmemclient_reply_fini(&reply);
-	return (tree);
-}
-
-/* The same of the arena. */
-static json_t *
-fetch_arena(struct replay *rp, const char *method, enum ctl_exit *codep)
-{
-	char params[sizeof(rp->rp_arena_json) + 16];
-
-	(void)snprintf(
-	    params, sizeof(params), "{\"arena\":%s}", rp->rp_arena_json);
-	return (fetch(rp, method, params, codep));
-}
-
-/* A number that may be too large for a JSON integer, and a string then. */
-static uint64_t
-u64_of(const json_t *object, const char *name, uint64_t without)
-{
-	const json_t *value = json_object_get(object, name);
-
-	if (json_is_integer(value))
-		return ((uint64_t)json_integer_value(value));
-	if (json_is_string(value))
-		return (strtoull(json_string_value(value), NULL, 0));
-	return (without);
-}
-
 static void
 limit(struct replay *rp, uint64_t bytes, const char *why)
 {
@@ -197,37 +156,17 @@ limit(struct replay *rp, uint64_t bytes, const char *why)
 	}
 }
 
-/*
- * The largest range the arena may ever give: an arena that imports as it goes
- * has what its sources have, a pageable one the span it began with.
- */
+/* The largest range the arena may ever give. */
 static enum ctl_exit
-arena_limits(struct replay *rp, const json_t *first)
+arena_limits(struct replay *rp, json_t *arena)
 {
-	const json_t *arena = first;
-	json_t *held = NULL;
-	enum ctl_exit code = CTL_DONE;
+	enum ctl_exit code;
+	json_t *root = fetch_root(rp->rp_ctl, arena, &code);
 
-	for (unsigned int depth = 0; depth < 16; depth++) {
-		const char *source =
-		    json_string_value(json_object_get(arena, "source"));
-		char params[640];
-
-		if (source == NULL || *source == '\0' ||
-		    json_is_true(json_object_get(arena, "pageable")) ||
-		    json_is_true(json_object_get(arena, "shared")))
-			break;
-		(void)snprintf(
-		    params, sizeof(params), "{\"arena\":\"%.500s\"}", source);
-		arena = fetch(rp, "arena.info", params, &code);
-		json_decref(held);
-		held = (json_t *)(uintptr_t)arena;
-		if (arena == NULL)
-			return (code);
-	}
-	limit(rp, u64_of(arena, "size", 0), "the arena");
-	json_decref(held);
-	return (CTL_DONE);
+	if (root != NULL)
+		limit(rp, fetch_u64(root, "size", 0), "the arena");
+	json_decref(root);
+	return (code);
 }
 
 /* Frames and swap bound a range where memory is committed strictly, and where
@@ -243,11 +182,11 @@ memory_limits(struct replay *rp, const json_t *arena, const json_t *info)
 
 	if (json_is_true(json_object_get(arena, "pageable")) &&
 	    commit != NULL && strcmp(commit, "strict") == 0)
-		limit(rp, u64_of(limits, "frames_bytes", 0) +
-		    u64_of(limits, "swap_bytes", 0),
+		limit(rp, fetch_u64(limits, "frames_bytes", 0) +
+		    fetch_u64(limits, "swap_bytes", 0),
 		    "frames and swap (strict commit)");
 	if (kind != NULL && strcmp(kind, "wired") == 0)
-		limit(rp, u64_of(limits, "wired_bytes", 0), "wired memory");
+		limit(rp, fetch_u64(limits, "wired_bytes", 0), "wired memory");
 }
 
 static enum ctl_exit
@@ -268,15 +207,16 @@ inspect_arena(struct replay *rp)
 	rp->rp_capacity = UINT64_MAX;
 	rp->rp_capacity_why = "the arena";
 	rp->rp_page = PAGE;
-	arena = fetch_arena(rp, "arena.info", &code);
+	arena = fetch_arena(
+	    rp->rp_ctl, "arena.info", rp->rp_arena_json, "", &code);
 	if (arena == NULL)
 		return (code);
-	rp->rp_quantum = u64_of(arena, "quantum", 1);
+	rp->rp_quantum = fetch_u64(arena, "quantum", 1);
 	if (rp->rp_quantum == 0)
 		rp->rp_quantum = 1;
 	code = arena_limits(rp, arena);
 	if (code == CTL_DONE)
-		info = fetch(rp, "info", "{}", &code);
+		info = fetch(rp->rp_ctl, "info", "{}", &code);
 	if (info != NULL)
 		memory_limits(rp, arena, info);
 	json_decref(info);
@@ -296,7 +236,7 @@ try_pattern(struct replay *rp)
 
 	(void)snprintf(params, sizeof(params), "{\"arena\":%s,\"size\":%" PRIu64
 	    "}", rp->rp_arena_json, rp->rp_quantum);
-	range = fetch(rp, "alloc", params, &code);
+	range = fetch(rp->rp_ctl, "alloc", params, &code);
 	if (range == NULL)
 		return (code);
 	addr = json_string_value(json_object_get(range, "addr"));
@@ -322,14 +262,16 @@ measure(struct replay *rp, uint64_t *bytesp)
 	enum ctl_exit code;
 	json_t *tree;
 
-	tree = fetch_arena(rp, "reap", &code);
+	tree = fetch_arena(
+	    rp->rp_ctl, "reap", rp->rp_arena_json, "", &code);
 	if (tree == NULL)
 		return (code);
 	json_decref(tree);
-	tree = fetch_arena(rp, "stats", &code);
+	tree = fetch_arena(
+	    rp->rp_ctl, "stats", rp->rp_arena_json, "", &code);
 	if (tree == NULL)
 		return (code);
-	*bytesp = u64_of(tree, "inuse_bytes", 0);
+	*bytesp = fetch_u64(tree, "inuse_bytes", 0);
 	json_decref(tree);
 	return (CTL_DONE);
 }
@@ -340,9 +282,10 @@ check(struct replay *rp)
 	enum ctl_exit code;
 	json_t *tree;
 
-	tree = fetch_arena(rp, "check", &code);
+	tree = fetch_arena(
+	    rp->rp_ctl, "check", rp->rp_arena_json, "", &code);
 	if (tree != NULL)
-		rp->rp_violations = u64_of(tree, "violations", 0);
+		rp->rp_violations = fetch_u64(tree, "violations", 0);
 	else if (code == CTL_FAILED)
 		rp->rp_violations = 1;
 	json_decref(tree);

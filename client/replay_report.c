@@ -87,24 +87,6 @@ lost_bytes(const struct replay *rp)
 	return ((int64_t)(rp->rp_inuse_after - rp->rp_inuse_before));
 }
 
-static const char *
-verdict_word(enum ctl_exit code)
-{
-	switch (code) {
-	case CTL_DONE:
-		return ("passed");
-	case CTL_MISSED:
-		return ("refused");
-	case CTL_FAILED:
-		return ("failed");
-	case CTL_SIGINT:
-	case CTL_SIGTERM:
-		return ("interrupted");
-	default:
-		return ("broken off");
-	}
-}
-
 static json_t *
 latency_json(const struct hist *hi)
 {
@@ -164,7 +146,7 @@ report_json(const struct replay *rp, enum ctl_exit code)
 	    rp->rp_trace->tr_program, "arena", rp->rp_arena, "clients",
 	    (int)rp->rp_clients_count, "speed",
 	    rp->rp_recorded ? "recorded" : "max", "verify",
-	    verify_names[rp->rp_verify], "verdict", verdict_word(code), "exit",
+	    verify_names[rp->rp_verify], "verdict", ctl_verdict(code, "refused"), "exit",
 	    (int)code);
 	char *text;
 
@@ -260,7 +242,7 @@ put_verdict(const struct replay *rp, enum ctl_exit code)
 		(void)printf("%-12s %" PRIu64 "\n", "violations",
 		    rp->rp_violations);
 	}
-	(void)printf("%-12s %s\n", "verdict", verdict_word(code));
+	(void)printf("%-12s %s\n", "verdict", ctl_verdict(code, "refused"));
 }
 
 static void

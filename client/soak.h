@@ -154,25 +154,20 @@ void soak_note_finding(struct soak_run *sr, const char *fmt, ...)
     __attribute__((__format__(__printf__, 2, 3)));
 
 /* ---- looking -------------------------------------------------------------
- * soak_fetch: call, and give the result as a tree; NULL: *codep, told.
  * soak_prepare: the arena (made, if it is the job's own) and what is known of
  * it.  soak_look: without `map` it leaves lo_map alone.
  */
-json_t *soak_fetch(struct soak_run *sr, const char *method,
-    const char *params, enum ctl_exit *codep);
 enum ctl_exit soak_prepare(struct soak_run *sr);
 void soak_unprepare(struct soak_run *sr);
 enum ctl_exit soak_look(struct soak_run *sr, struct soak_look *lo, bool map);
 void soak_look_fini(struct soak_look *lo);
 /* reap, so that what the caches hold doesn't count as in use. */
 enum ctl_exit soak_settle(struct soak_run *sr);
-uint64_t soak_u64(const json_t *object, const char *name, uint64_t without);
 
 /* ---- judging, telling ---------------------------------------------------- */
 
 void soak_judge(struct soak_run *sr);
 enum ctl_exit soak_verdict(const struct soak_run *sr);
-const char *soak_verdict_word(enum ctl_exit code);
 /* How often a fault ("import", ..., "plant") was injected during the run. */
 uint64_t soak_faults(const struct soak_run *sr, const char *name);
 /* Growth of resident memory after the warm-up, in percent; NAN: too short. */

@@ -329,7 +329,7 @@ soak_verdict_json(const struct soak_run *sr, enum ctl_exit code)
 	    gmtime_r(&now, &tm));
 	verdict = json_pack("{s:i, s:s, s:i, s:b, s:s, s:I, s:s, s:s, s:s}",
 	    "schema_version", SOAK_SCHEMA_VERSION, "verdict",
-	    soak_verdict_word(code), "exit", (int)code, "complete",
+	    ctl_verdict(code, "missed"), "exit", (int)code, "complete",
 	    sr->sr_interrupted == 0 && sr->sr_broken == CTL_DONE, "job",
 	    sr->sr_job->jo_name, "seed", (json_int_t)sr->sr_job->jo_seed,
 	    "job_hash", sr->sr_hash, "again", sr->sr_again, "ended", when);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/fetch.h"
 #include "job/metric.h"
 
 /* The accept queue, a log: descriptors that may come and go beside a run. */
@@ -138,9 +139,9 @@ soak_faults(const struct soak_run *sr, const char *name)
 	/* Of a run that was broken off there is no last look. */
 	const struct soak_look *lo =
 	    sr->sr_last.lo_faults != NULL ? &sr->sr_last : &sr->sr_during;
-	uint64_t before = soak_u64(sr->sr_first.lo_faults, name, 0);
+	uint64_t before = fetch_u64(sr->sr_first.lo_faults, name, 0);
 
-	return (soak_u64(lo->lo_faults, name, before) - before);
+	return (fetch_u64(lo->lo_faults, name, before) - before);
 }
 
 /* What is refused because of a fault that was injected is as it should be. */
@@ -191,22 +192,4 @@ soak_verdict(const struct soak_run *sr)
 	if (sr->sr_interrupted != 0)
 		return ((enum ctl_exit)sr->sr_interrupted);
 	return (sr->sr_broken != CTL_DONE ? sr->sr_broken : code);
-}
-
-const char *
-soak_verdict_word(enum ctl_exit code)
-{
-	switch (code) {
-	case CTL_DONE:
-		return ("passed");
-	case CTL_MISSED:
-		return ("missed");
-	case CTL_FAILED:
-		return ("failed");
-	case CTL_SIGINT:
-	case CTL_SIGTERM:
-		return ("interrupted");
-	default:
-		return ("broken off");
-	}
 }

@@ -11,48 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCES_MAX 16		/* arenas above an arena */
-
-json_t *
-soak_fetch(struct soak_run *sr, const char *method, const char *params,
-    enum ctl_exit *codep)
-{
-	struct vmemclient_reply reply = VMEMCLIENT_REPLY_INIT;
-	json_t *tree = NULL;
-
-	*codep = ctl_call(sr->sr_ctl, method, params, &reply);
-	if (*codep == CTL_DONE) {
-		tree = json_loads(reply.result, JSON_DECODE_ANY, NULL);
-		if (tree == NULL)
-			*codep = ctl_broken(sr->sr_ctl, method, EPROTO);
-	}
-	vmemclient_reply_fini(&reply);
-	return (tree);
-}
-
-static json_t *
-fetch_arena(struct soak_run *sr, const char *method, const char *more,
-    enum ctl_exit *codep)
-{
-	char params[256];
-
-	(void)snprintf(params, sizeof(params), "{\"arena\":%s%s}",
-	    sr->sr_arena_json, more);
-	return (soak_fetch(sr, method, params, codep));
-}
-
-/* A number that may be too large for a JSON integer, and a string then. */
-uint64_t
-soak_u64(const json_t *object, const char *name, uint64_t without)
-{
-	const json_t *value = json_object_get(object, name);
-
-	if (json_is_integer(value))
-		return ((uint64_t)json_integer_value(value));
-	if (json_is_string(value))
-		return (strtoull(json_string_value(value), NULL, 0));
-	return (without);
-}
+#include "client/fetch.h"
 
 /* ---- the arena ---------------------------------------------------------- */
 
@@ -84,47 +43,30 @@ create_arena(struct soak_run *sr)
 	text = json_dumps(params, JSON_COMPACT);
 	json_decref(params);
 	made = text != NULL ?
-	    soak_fetch(sr, "arena.create", text, &code) : NULL;
+	    fetch(sr->sr_ctl, "arena.create", text, &code) : NULL;
 	free(text);
 	json_decref(made);
 	return (code);
 }
 
-/* The addresses that an arena may ever hand out: its own span, if it began
- * with one; else what the arena it imports from has. */
+/* The addresses that the arena may ever hand out. */
 static enum ctl_exit
 find_world(struct soak_run *sr)
 {
-	json_t *at = json_incref(sr->sr_arena);
-	enum ctl_exit code = CTL_DONE;
+	enum ctl_exit code;
+	json_t *root = fetch_root(sr->sr_ctl, sr->sr_arena, &code);
 
-	for (unsigned int i = 0; i < SOURCES_MAX && code == CTL_DONE; i++) {
-		const char *source =
-		    json_string_value(json_object_get(at, "source"));
-		char params[128];
-		json_t *above;
-
-		if (source == NULL ||
-		    json_is_true(json_object_get(at, "pageable")) ||
-		    json_is_true(json_object_get(at, "shared")))
-			break;
-		(void)snprintf(
-		    params, sizeof(params), "{\"arena\":\"%.40s\"}", source);
-		above = soak_fetch(sr, "arena.info", params, &code);
-		json_decref(at);
-		at = above;
-	}
-	if (code != CTL_DONE)
+	if (root == NULL)
 		return (code);
-	sr->sr_world.sp_base = soak_u64(at, "base", 0);
-	sr->sr_world.sp_size = soak_u64(at, "size", 0);
+	sr->sr_world.sp_base = fetch_u64(root, "base", 0);
+	sr->sr_world.sp_size = fetch_u64(root, "size", 0);
 	sr->sr_world.sp_quantum = sr->sr_space.sp_quantum;
 	/* Wishes for addresses make sense within a span that stays. */
-	if (at == sr->sr_arena) {
+	if (root == sr->sr_arena) {
 		sr->sr_space.sp_base = sr->sr_world.sp_base;
 		sr->sr_space.sp_size = sr->sr_world.sp_size;
 	}
-	json_decref(at);
+	json_decref(root);
 	return (CTL_DONE);
 }
 
@@ -135,10 +77,11 @@ look_at_arena(struct soak_run *sr)
 	enum ctl_exit code;
 	const char *kind;
 
-	sr->sr_arena = fetch_arena(sr, "arena.info", "", &code);
+	sr->sr_arena = fetch_arena(
+	    sr->sr_ctl, "arena.info", sr->sr_arena_json, "", &code);
 	if (sr->sr_arena == NULL)
 		return (code);
-	sr->sr_space.sp_quantum = soak_u64(sr->sr_arena, "quantum", 1);
+	sr->sr_space.sp_quantum = fetch_u64(sr->sr_arena, "quantum", 1);
 	kind = json_string_value(json_object_get(sr->sr_arena, "kind"));
 	sr->sr_has_memory = kind != NULL && (strcmp(kind, "pageable") == 0 ||
 	    strcmp(kind, "wired") == 0);
@@ -154,8 +97,8 @@ look_at_arena(struct soak_run *sr)
 	case 0:
 		return (CTL_DONE);
 	case EFBIG:
-		return (ctl_usage(sr->sr_ctl, "soak", "verify", "%s has too many"
-		    " addresses to keep an owner of each; write verify = off",
+		return (ctl_usage(sr->sr_ctl, "soak", "verify", "%s has too"
+		    " many addresses to keep an owner of each; write verify = off",
 		    job->jo_arena));
 	default:
 		return (ctl_fail(sr->sr_ctl, CTL_USAGE, "no_memory",
@@ -171,7 +114,7 @@ soak_prepare(struct soak_run *sr)
 
 	(void)snprintf(sr->sr_arena_json, sizeof(sr->sr_arena_json), "\"%s\"",
 	    job->jo_arena);
-	sr->sr_info = soak_fetch(sr, "info", "{}", &code);
+	sr->sr_info = fetch(sr->sr_ctl, "info", "{}", &code);
 	if (code == CTL_DONE && job_makes_arena(job)) {
 		code = create_arena(sr);
 		sr->sr_made = code == CTL_DONE;
@@ -187,8 +130,8 @@ soak_unprepare(struct soak_run *sr)
 	enum ctl_exit code;
 
 	if (sr->sr_made && sr->sr_broken != CTL_UNREACHED)
-		json_decref(fetch_arena(
-		    sr, "arena.destroy", ",\"force\":true", &code));
+		json_decref(fetch_arena(sr->sr_ctl, "arena.destroy",
+		    sr->sr_arena_json, ",\"force\":true", &code));
 	sr->sr_made = false;
 	json_decref(sr->sr_info);
 	json_decref(sr->sr_arena);
@@ -208,13 +151,13 @@ soak_sabotage(struct soak_run *sr, bool on)
 		(void)snprintf(params, sizeof(params),
 		    "{\"name\":\"plant\",\"value\":\"%s\"}",
 		    on ? sr->sr_plant : "none");
-		json_decref(soak_fetch(sr, "set", params, &code));
+		json_decref(fetch(sr->sr_ctl, "set", params, &code));
 	}
 	if (sr->sr_chaos && code == CTL_DONE) {
 		(void)snprintf(params, sizeof(params),
 		    "{\"name\":\"chaos\",\"value\":%" PRIu64 "}",
 		    on ? sr->sr_job->jo_seed % INT32_MAX + 1 : 0);
-		json_decref(soak_fetch(sr, "set", params, &code));
+		json_decref(fetch(sr->sr_ctl, "set", params, &code));
 	}
 	sr->sr_sabotaged = on && code == CTL_DONE;
 	return (code);
@@ -227,7 +170,8 @@ soak_settle(struct soak_run *sr)
 {
 	enum ctl_exit code;
 
-	json_decref(fetch_arena(sr, "reap", "", &code));
+	json_decref(fetch_arena(
+	    sr->sr_ctl, "reap", sr->sr_arena_json, "", &code));
 	return (code);
 }
 
@@ -243,7 +187,7 @@ enum ctl_exit
 soak_look(struct soak_run *sr, struct soak_look *lo, bool map)
 {
 	enum ctl_exit code;
-	json_t *stats = soak_fetch(sr, "stats", "{}", &code), *one, *daemon;
+	json_t *stats = fetch(sr->sr_ctl, "stats", "{}", &code), *one, *daemon;
 	char columns[64];
 
 	if (stats == NULL)
@@ -251,16 +195,16 @@ soak_look(struct soak_run *sr, struct soak_look *lo, bool map)
 	one = json_object_get(
 	    json_object_get(stats, "arenas"), sr->sr_job->jo_arena);
 	daemon = json_object_get(stats, "daemon");
-	lo->lo_inuse = soak_u64(one, "inuse_bytes", 0);
-	lo->lo_free = soak_u64(one, "free_bytes", 0);
-	lo->lo_largest = soak_u64(one, "largest_free_bytes", 0);
-	lo->lo_segments = soak_u64(one, "segments", 0);
+	lo->lo_inuse = fetch_u64(one, "inuse_bytes", 0);
+	lo->lo_free = fetch_u64(one, "free_bytes", 0);
+	lo->lo_largest = fetch_u64(one, "largest_free_bytes", 0);
+	lo->lo_segments = fetch_u64(one, "segments", 0);
 	lo->lo_fragmentation = json_number_value(
 	    json_object_get(one, "external_fragmentation"));
-	lo->lo_rss = soak_u64(daemon, "rss_bytes", 0);
-	lo->lo_files = soak_u64(daemon, "open_files", 0);
-	lo->lo_tasks = soak_u64(daemon, "tasks", 0);
-	lo->lo_clients = soak_u64(daemon, "clients", 0);
+	lo->lo_rss = fetch_u64(daemon, "rss_bytes", 0);
+	lo->lo_files = fetch_u64(daemon, "open_files", 0);
+	lo->lo_tasks = fetch_u64(daemon, "tasks", 0);
+	lo->lo_clients = fetch_u64(daemon, "clients", 0);
 	json_decref(lo->lo_faults);
 	lo->lo_faults = json_incref(json_object_get(daemon, "faults"));
 	json_decref(stats);
@@ -269,6 +213,7 @@ soak_look(struct soak_run *sr, struct soak_look *lo, bool map)
 	(void)snprintf(columns, sizeof(columns),
 	    ",\"what\":\"map\",\"columns\":%d", SOAK_COLUMNS);
 	json_decref(lo->lo_map);
-	lo->lo_map = fetch_arena(sr, "dump", columns, &code);
+	lo->lo_map = fetch_arena(
+	    sr->sr_ctl, "dump", sr->sr_arena_json, columns, &code);
 	return (code);
 }

@@ -290,7 +290,7 @@ soak_report(const struct soak_run *sr, enum ctl_exit code)
 	    sr->sr_total.su_hash);
 	put_judgements(sr);
 	put_texts(sr);
-	(void)printf("\n" LABEL "%s\n", "verdict", soak_verdict_word(code));
+	(void)printf("\n" LABEL "%s\n", "verdict", ctl_verdict(code, "missed"));
 	(void)printf(LABEL "%s\n", "again", sr->sr_again);
 	if (code == CTL_FAILED && sr->sr_record != NULL)
 		(void)printf(LABEL "vmemctl replay %s --arena %s --verify"

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/fetch.h"
 #include "util/clock.h"
 
 #define TICK_NS 20000000
@@ -259,9 +260,9 @@ start_daemon_job(struct soak_run *sr)
 	params = json_dumps(object, JSON_COMPACT);
 	json_decref(object);
 	free(text);
-	id = soak_fetch(sr, "soak.start", params, &code);
+	id = fetch(sr->sr_ctl, "soak.start", params, &code);
 	free(params);
-	sr->sr_daemon_job = soak_u64(id, "id", 0);
+	sr->sr_daemon_job = fetch_u64(id, "id", 0);
 	json_decref(id);
 	return (code);
 }
@@ -305,7 +306,7 @@ ask_daemon_job(struct soak_run *sr, const char *method)
 	if (sr->sr_daemon_job != 0 && sr->sr_broken == CTL_DONE) {
 		(void)snprintf(params, sizeof(params), "{\"id\":%" PRIu64 "}",
 		    sr->sr_daemon_job);
-		status = soak_fetch(sr, method, params, &code);
+		status = fetch(sr->sr_ctl, method, params, &code);
 		if (status != NULL) {
 			json_decref(sr->sr_daemon_status);
 			sr->sr_daemon_status = status;
@@ -318,7 +319,7 @@ ask_daemon_job(struct soak_run *sr, const char *method)
 
 /* ---- books -------------------------------------------------------------- */
 
-/* A worker has lost the daemon: the run is broken off, and nothing was found. */
+/* A worker has lost the daemon: the run is broken off, with no finding. */
 static void
 note_loss(struct soak_run *sr)
 {
@@ -563,10 +564,10 @@ free_handed_over(struct soak_run *sr)
 
 	(void)snprintf(params, sizeof(params), "{\"arena\":%s,\"tag\":\"%s\"}",
 	    sr->sr_arena_json, sr->sr_tag);
-	freed = soak_fetch(sr, "free", params, &code);
-	if (soak_u64(freed, "freed", 0) != 0 && sr->sr_finding[0] == '\0')
+	freed = fetch(sr->sr_ctl, "free", params, &code);
+	if (fetch_u64(freed, "freed", 0) != 0 && sr->sr_finding[0] == '\0')
 		soak_note_finding(sr, "%" PRIu64 " ranges that were handed over"
-		    " were never freed", soak_u64(freed, "freed", 0));
+		    " were never freed", fetch_u64(freed, "freed", 0));
 	json_decref(freed);
 	return (code);
 }
@@ -631,18 +632,18 @@ find_leak(struct soak_run *sr)
 		    "\"segments\",\"limit\":1000%s%s%s}", sr->sr_arena_json,
 		    cursor[0] != '\0' ? ",\"cursor\":\"" : "", cursor,
 		    cursor[0] != '\0' ? "\"" : "");
-		dump = soak_fetch(sr, "dump", params, &code);
+		dump = fetch(sr->sr_ctl, "dump", params, &code);
 		if (dump == NULL)
 			break;
 		entries = json_object_get(dump, "entries");
 		json_array_foreach(entries, i, entry) {
 			if (size == 0) {
-				first = soak_u64(entry, "addr", 0);
-				size = soak_u64(entry, "size", 0);
+				first = fetch_u64(entry, "addr", 0);
+				size = fetch_u64(entry, "size", 0);
 			}
 			told = told || tell_leak(sr,
-			    soak_u64(entry, "addr", 0),
-			    soak_u64(entry, "size", 0));
+			    fetch_u64(entry, "addr", 0),
+			    fetch_u64(entry, "size", 0));
 		}
 		next = json_string_value(json_object_get(dump, "cursor"));
 		(void)snprintf(cursor, sizeof(cursor), "%s",
@@ -664,7 +665,7 @@ stop_recording(struct soak_run *sr)
 
 	(void)snprintf(
 	    params, sizeof(params), "{\"arena\":%s}", sr->sr_arena_json);
-	json_decref(soak_fetch(sr, "record.stop", params, &code));
+	json_decref(fetch(sr->sr_ctl, "record.stop", params, &code));
 	return (code);
 }
 

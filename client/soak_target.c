@@ -395,8 +395,8 @@ do_arena(struct soak_worker *sw, struct soak_result *sr)
 	struct link *ln = sw->sw_own;
 	enum soak_outcome outcome = SOAK_DONE;
 
-	const char *made = ln->ln_number++ % 2 == 0 ? ",\"size\":1048576" :
-						     ",\"source\":\"kernel_va\"";
+	const char *made = ln->ln_number++ % 2 == 0 ?
+	    ",\"size\":1048576" : ",\"source\":\"kernel_va\"";
 
 	for (size_t i = 0; i < 4 && outcome == SOAK_DONE; i++) {
 		(void)snprintf(ln->ln_params, sizeof(ln->ln_params),
