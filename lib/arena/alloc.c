@@ -11,6 +11,9 @@
 #include "qcache/check.h"
 #include "qcache/fast.h"
 
+static int plain_slow(
+    struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp);
+
 /* ---- carving ------------------------------------------------------------ */
 
 /*
@@ -21,18 +24,11 @@ static inline void
 carve_low(struct vmem *vm, struct place p, uint64_t size, uint32_t tag)
 {
 	uint64_t start = tag_start(p), total = tag_size(p);
-	struct place rest;
 
 	fl_remove(vm, p);
 	tag_set(p, TAG(p) | tag);
-	if (total != size) {
-		rest = row_insert(vm, p, start + size, TAG_GAP, 0);
-		fl_insert(vm, rest);
-		if (rest.row != p.row)
-			row_settle(vm, rest.row);
-	}
-	row_settle(vm, p.row);
-	vm->vm_generation++;
+	if (total != size)
+		fl_insert(vm, row_insert(vm, p, start + size, TAG_GAP, 0));
 }
 
 /*
@@ -59,15 +55,12 @@ arena_carve(struct vmem *vm, struct place p, uint64_t start, uint64_t size,
 		(void)tag_below(upper, &p);
 		if ((old & TAG_FREE) != 0)
 			fl_insert(vm, upper);
-		row_settle(vm, upper.row);
 	}
 	if (head != 0) {
 		(void)tag_below(p, &lower);
 		if ((old & TAG_FREE) != 0)
 			fl_insert(vm, lower);
-		row_settle(vm, lower.row);
 	}
-	row_settle(vm, p.row);
 	vm->vm_generation++;
 	return (p);
 }
@@ -105,28 +98,54 @@ arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	return (0);
 }
 
-/*
- * What most requests are: any `size' bytes, by instant or best fit.  No more
- * than arena_take() does, in fewer steps.
- */
-static inline int
-take_plain(struct vmem *vm, uint64_t size, uint64_t *addrp)
+/* With vm_lock held, after arena_enter(): what any way to allocate ends with. */
+static inline __attribute__((always_inline)) void
+taken_plain(struct vmem *vm, struct place p, uint64_t size, uint64_t *addrp)
+{
+	uint64_t addr = to_addr(vm, tag_start(p));
+
+	vm->vm_lookups++;
+	vm->vm_cursor = addr + size;
+	vm->vm_generation++;
+	count_alloc(vm, size);
+	*addrp = addr;
+}
+
+/* After arena_enter(), which ends here: a segment that is larger. */
+static __attribute__((noinline)) int
+take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
+    RELEASE(vm->vm_lock)
 {
 	struct place p;
-	int error = arena_enter(vm);
 
-	if (error != 0)
-		return (error);
-	vm->vm_lookups++;
-	if (fl_best(vm, to_quanta(vm, size), &p)) {
-		*addrp = to_addr(vm, tag_start(p));
-		vm->vm_cursor = *addrp + size;
-		carve_low(vm, p, to_quanta(vm, size), TAG_BUSY);
-		count_alloc(vm, size);
-	} else
-		error = ENOMEM;
-	arena_leave(vm);
-	return (error);
+	if (!fl_best(vm, to_quanta(vm, size), &p)) {
+		vm->vm_lookups++;
+		leave_inline(vm);
+		return (plain_slow(vm, size, flags, addrp));
+	}
+	taken_plain(vm, p, size, addrp);
+	carve_low(vm, p, to_quanta(vm, size), TAG_BUSY);
+	leave_inline(vm);
+	return (0);
+}
+
+/*
+ * What most requests are: any `size' bytes, by instant or best fit.  No more
+ * than arena_take() does, in fewer steps; the ways on from here are elsewhere,
+ * and nothing is kept for them, so that the compiler has registers for this.
+ */
+static __attribute__((noinline)) int
+take_plain(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
+{
+	struct place p;
+
+	if (__builtin_expect(enter_inline(vm) != 0, 0))
+		return (plain_slow(vm, size, flags, addrp));
+	if (!fl_take(vm, to_quanta(vm, size), &p))
+		return (take_larger(vm, size, flags, addrp));
+	taken_plain(vm, p, size, addrp);
+	leave_inline(vm);
+	return (0);
 }
 
 static inline bool
@@ -263,18 +282,27 @@ arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill)
 
 /* ---- the interface ------------------------------------------------------ */
 
-static void
+static __attribute__((noinline, cold)) void
+flags_misused(const struct vmem *vm, vm_flag_t flags, const char *who)
+{
+	vm_flag_t wait = flags & (VM_SLEEP | VM_NOSLEEP);
+
+	if (wait != VM_SLEEP && wait != VM_NOSLEEP)
+		vmem_panic("%s(\"%s\"): flags 0x%x: expected exactly one of "
+		    "VM_SLEEP and VM_NOSLEEP", who, vm->vm_name, flags);
+	vmem_panic("%s(\"%s\"): flags 0x%x: expected one strategy at most",
+	    who, vm->vm_name, flags);
+}
+
+static inline void
 flags_check(const struct vmem *vm, vm_flag_t flags, const char *who)
 {
 	vm_flag_t wait = flags & (VM_SLEEP | VM_NOSLEEP);
 	vm_flag_t fit = flags & VM_FITMASK;
 
-	if (wait != VM_SLEEP && wait != VM_NOSLEEP)
-		vmem_panic("%s(\"%s\"): flags 0x%x: expected exactly one of "
-		    "VM_SLEEP and VM_NOSLEEP", who, vm->vm_name, flags);
-	if ((fit & (fit - 1)) != 0)
-		vmem_panic("%s(\"%s\"): flags 0x%x: expected one strategy at "
-		    "most", who, vm->vm_name, flags);
+	if (__builtin_expect(wait == 0 || (wait & (wait - 1)) != 0 ||
+		(fit & (fit - 1)) != 0, 0))
+		flags_misused(vm, flags, who);
 }
 
 static vmem_size_t
@@ -316,37 +344,63 @@ must_queue(struct vmem *vm, vm_flag_t flags)
 		memory_order_relaxed) != 0);
 }
 
+/* All that a request may come to. */
+static __attribute__((noinline)) int
+xalloc_slow(struct vmem *vm, struct vmem_request *vr, vm_flag_t flags,
+    vmem_addr_t *addrp)
+{
+	struct fit ft;
+	int error;
+
+	error = fit_init(vm, &ft, vr->vr_size, vr->vr_align, vr->vr_phase,
+	    vr->vr_nocross, vr->vr_min, vr->vr_max, flags);
+	if (error != 0)
+		return (error);
+	if ((flags & VM_SLEEP) != 0)
+		return (alloc_request(vm, vr, NULL, addrp));
+	error = arena_get(vm, &ft, addrp);
+	if (error != 0)
+		fail_count(vm);
+	return (error);
+}
+
+/* A plain request that take_plain() couldn't meet. */
+static int
+plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
+{
+	struct vmem_request vr = { .vr_size = size,
+		.vr_max = VMEM_ADDR_MAX,
+		.vr_flags = flags & VM_FITMASK };
+
+	return (xalloc_slow(vm, &vr, flags, addrp));
+}
+
+static __attribute__((noinline)) int
+xalloc_constrained(struct vmem *vm, vmem_size_t size, vmem_size_t align,
+    vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
+    vmem_addr_t maxaddr, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	struct vmem_request vr = { .vr_size = size, .vr_align = align,
+		.vr_phase = phase, .vr_nocross = nocross,
+		.vr_min = minaddr, .vr_max = maxaddr,
+		.vr_flags = flags & VM_FITMASK };
+
+	return (xalloc_slow(vm, &vr, flags, addrp));
+}
+
 int
 vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
     vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
     vmem_addr_t maxaddr, vm_flag_t flags, vmem_addr_t *addrp)
 {
-	struct fit ft;
-	int error;
-
 	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xalloc");
-	if ((align | phase | nocross | minaddr) == 0 && ~maxaddr == 0 &&
+	if ((align | phase | nocross | minaddr | ~maxaddr) == 0 &&
 	    size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
-	    is_plain(vm, flags) && !must_queue(vm, flags) &&
-	    take_plain(vm, round_size(vm, size), addrp) == 0)
-		return (0);
-	error = fit_init(
-	    vm, &ft, size, align, phase, nocross, minaddr, maxaddr, flags);
-	if (error != 0)
-		return (error);
-	if ((flags & VM_SLEEP) != 0) {
-		struct vmem_request vr = { .vr_size = size, .vr_align = align,
-			.vr_phase = phase, .vr_nocross = nocross,
-			.vr_min = minaddr, .vr_max = maxaddr,
-			.vr_flags = flags & VM_FITMASK };
-
-		return (alloc_request(vm, &vr, NULL, addrp));
-	}
-	error = arena_get(vm, &ft, addrp);
-	if (error != 0)
-		fail_count(vm);
-	return (error);
+	    is_plain(vm, flags) && !must_queue(vm, flags))
+		return (take_plain(vm, round_size(vm, size), flags, addrp));
+	return (xalloc_constrained(vm, size, align, phase, nocross, minaddr,
+	    maxaddr, flags, addrp));
 }
 
 static int

@@ -20,12 +20,12 @@
  *
  * Every segment, allocated or free, has a boundary tag, and tags are kept in
  * rows of up to 56, the leaves of one tree by address (row.c).  So an address
- * finds its tag by a descent, a free finds its neighbours at hand (the paper,
- * 4.4.2), and what is asked by address, first or last fit, a window, exactly
- * there, a walk, is asked of the same tree, which knows the largest free
- * segment below each of its nodes (addrtree.c).  By size free segments are
- * found in exact bins (freelist.c, bin.c), the largest in a tree (large.c).
- * All of it is in units of 512 bytes (unit.c).
+ * finds its tag by a descent, or where it was found last (hint.c), a free finds
+ * its neighbours at hand (the paper, 4.4.2), and what is asked by address, first
+ * or last fit, a window, exactly there, a walk, is asked of the same tree, which
+ * knows the largest free segment below each of its nodes (addrtree.c).  By size
+ * free segments are found in exact bins (freelist.c, bin.c), the largest in a
+ * tree (large.c).  All of it is in units of 512 bytes (unit.c).
  *
  * Before, tags of 32 bytes were linked in a list, with a hash table for the
  * allocated ones and a tree for the free ones: 42 bytes a live segment under
@@ -84,15 +84,29 @@ stock_suffices(const struct vmem *vm)
 	return (vm->vm_nunits - vm->vm_low <= UNITS_HIGH);
 }
 
-/* Release the lock; a surplus goes back to the pool. */
+static __attribute__((noinline)) void
+leave_busy(struct vmem *vm, bool surplus) RELEASE(vm->vm_lock)
+{
+	bool hint = vm->vm_hint_due;
+
+	lock_release(&vm->vm_lock);
+	if (surplus)
+		units_drain(vm);
+	if (hint)
+		hint_fit(vm);
+}
+
+/* Release the lock; a surplus goes back to the pool, and what is due for the
+ * sake of speed is done. */
 static inline void
 stock_leave(struct vmem *vm) RELEASE(vm->vm_lock)
 {
 	bool surplus = vm->vm_nunits > vm->vm_low + UNITS_HIGH;
 
-	lock_release(&vm->vm_lock);
-	if (__builtin_expect(surplus, 0))
-		units_drain(vm);
+	if (__builtin_expect(surplus || vm->vm_hint_due, 0))
+		leave_busy(vm, surplus);
+	else
+		lock_release(&vm->vm_lock);
 }
 
 /* The lock is held, and all is there. */
@@ -103,34 +117,38 @@ entered(struct vmem *vm)
 	vm->vm_entered_low = vm->vm_low;
 	vm->vm_taken = 0;
 	vm->vm_entered_steps = arena_steps;
+#else
+	(void)vm;
 #endif
-	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
-		fl_adopt(vm);
 }
 
 /* Strays wait for units that no operation needs: with the lock, which may be
  * dropped meanwhile. */
-static void __attribute__((__noinline__))
+static void
 strays_refill(struct vmem *vm) REQUIRES(vm->vm_lock)
 {
-	if (units_at_hand(vm, vm->vm_low + BIN_UNITS))
+	if (vm->vm_free.fl_strays == 0 ||
+	    units_at_hand(vm, vm->vm_low + BIN_UNITS))
 		return;
 	lock_release(&vm->vm_lock);
 	(void)units_refill(vm);
 	lock_acquire(&vm->vm_lock);
 }
 
-/* Take the lock with all at hand that an operation may need.  ENOMEM: the units
- * can't be had, and the lock isn't held. */
-int
-arena_enter(struct vmem *vm)
+static inline bool
+enters_at_once(const struct vmem *vm)
+{
+	return (stock_suffices(vm) && vm->vm_free.fl_strays == 0);
+}
+
+/* With the lock, which isn't held any more if that fails. */
+static int __attribute__((__noinline__))
+enter_slowly(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
 {
 	int error;
 
-	lock_acquire(&vm->vm_lock);
-	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
-		strays_refill(vm);
-	while (__builtin_expect(!stock_suffices(vm), 0)) {
+	strays_refill(vm);
+	while (!stock_suffices(vm)) {
 		/* Others may be quicker, and use it up: then again. */
 		stock_leave(vm);
 		error = units_refill(vm);
@@ -139,17 +157,16 @@ arena_enter(struct vmem *vm)
 		lock_acquire(&vm->vm_lock);
 	}
 	entered(vm);
+	if (vm->vm_free.fl_strays > 0)
+		fl_adopt(vm);
 	return (0);
 }
 
-/* The same for a free, which needs nothing that it might not get. */
-void
-arena_enter_free(struct vmem *vm)
+static void __attribute__((__noinline__))
+enter_free_slowly(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
 {
-	lock_acquire(&vm->vm_lock);
-	if (__builtin_expect(vm->vm_free.fl_strays > 0, 0))
-		strays_refill(vm);
-	if (__builtin_expect(!stock_suffices(vm), 0)) {
+	strays_refill(vm);
+	if (!stock_suffices(vm)) {
 		stock_leave(vm);
 		(void)units_refill(vm);
 		lock_acquire(&vm->vm_lock);
@@ -159,6 +176,44 @@ arena_enter_free(struct vmem *vm)
 		}
 	}
 	entered(vm);
+	if (vm->vm_free.fl_strays > 0)
+		fl_adopt(vm);
+}
+
+/* arena_enter() and arena_enter_free(), for the hot path. */
+static inline int
+enter_inline(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
+{
+	lock_acquire(&vm->vm_lock);
+	if (__builtin_expect(!enters_at_once(vm), 0))
+		return (enter_slowly(vm));
+	entered(vm);
+	return (0);
+}
+
+static inline void
+enter_free_inline(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
+{
+	lock_acquire(&vm->vm_lock);
+	if (__builtin_expect(!enters_at_once(vm), 0))
+		enter_free_slowly(vm);
+	else
+		entered(vm);
+}
+
+/* Take the lock with all at hand that an operation may need.  ENOMEM: the units
+ * can't be had, and the lock isn't held. */
+int
+arena_enter(struct vmem *vm)
+{
+	return (enter_inline(vm));
+}
+
+/* The same for a free, which needs nothing that it might not get. */
+void
+arena_enter_free(struct vmem *vm)
+{
+	enter_free_inline(vm);
 }
 
 /* With the units that there are, be it less than an operation may need: see
@@ -170,8 +225,8 @@ arena_enter_anyhow(struct vmem *vm) ACQUIRE(vm->vm_lock)
 		arena_enter_free(vm);
 }
 
-void
-arena_leave(struct vmem *vm)
+static inline void
+leave_inline(struct vmem *vm) RELEASE(vm->vm_lock)
 {
 #ifdef VMEM_DEBUG
 	uint64_t steps = arena_steps - vm->vm_entered_steps;
@@ -185,6 +240,12 @@ arena_leave(struct vmem *vm)
 		vm->vm_steps_max = steps;
 #endif
 	stock_leave(vm);
+}
+
+void
+arena_leave(struct vmem *vm)
+{
+	leave_inline(vm);
 }
 
 /* ---- life cycle --------------------------------------------------------- */
@@ -216,6 +277,7 @@ arena_fini(struct vmem *vm)
 	qcache_fini(vm);
 	fl_fini(vm);
 	rows_fini(vm);
+	hint_fini(vm);
 	addrtree_fini(vm, &vm->vm_spans);
 	units_return_all(vm);
 	lock_fini(&vm->vm_lock);

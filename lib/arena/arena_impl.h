@@ -73,6 +73,7 @@ static inline uint32_t unit_take(struct vmem *vm);
 static inline void unit_give(struct vmem *vm, uint32_t unit);
 
 /* Memory for arenas and caches: page-sized, zero, from meta or mmap. */
+bool meta_is(const struct vmem *vm);
 void *meta_alloc(size_t size);
 void meta_free(void *ptr, size_t size);
 
@@ -140,13 +141,15 @@ struct row {
 	uint32_t rw_next;
 	uint32_t rw_up;		/* the node of vm_rows with its entry */
 	uint16_t rw_count;	/* tags */
-	uint8_t rw_stale;	/* rw_max may be too large: row_settle() */
+	uint8_t rw_due;		/* 1 + its place in vm_due, or 0: row.c, 4 */
 	uint8_t rw_slot;	/* where in rw_up that entry was */
 	uint64_t rw_base;	/* quanta: where the first segment begins */
 	uint64_t rw_end;	/* quanta: where the last one ends, mod 2^64 */
-	uint64_t rw_max;	/* quanta: the largest free segment's size */
+	uint64_t rw_max;	/* quanta: what the tree has as the largest free
+				 * segment's size; it is, unless rw_due */
 	uint64_t rw_free;	/* a bit for each tag of a free segment */
-	uint64_t rw_spare[2];
+	uint8_t rw_hinted;	/* hint.c may name it */
+	uint8_t rw_spare[15];
 	int32_t rw_off[ROW_PLACES]; /* quanta from rw_base; INT32_MAX: unused */
 	uint32_t rw_tag[ROW_PLACES];
 };
@@ -157,6 +160,11 @@ ROW(uint32_t unit)
 {
 	return (UNIT(unit));
 }
+
+/* Rows whose largest free segment the tree need not know yet: row.c, 4. */
+#ifndef ROWS_DUE
+#define ROWS_DUE 64u
+#endif
 
 /* A tag: valid until the next tag is inserted or removed. */
 struct place {
@@ -212,17 +220,14 @@ tag_is_busy(uint32_t tag)
 
 void rows_init(struct vmem *vm);
 void rows_fini(struct vmem *vm);
-struct place row_find(const struct vmem *vm, uint64_t quantum);
+struct place row_find(struct vmem *vm, uint64_t quantum);
 bool tag_above(struct place p, struct place *above);
 bool tag_below(struct place p, struct place *below);
 struct place row_insert(struct vmem *vm, struct place after, uint64_t start,
     uint32_t tag, unsigned int more);
 void row_remove(struct vmem *vm, struct place p);
-void row_raise(struct vmem *vm, uint32_t row, uint64_t size);
-void row_settle(struct vmem *vm, uint32_t row);
+void rows_settle(struct vmem *vm);
 void row_thin(struct vmem *vm, uint32_t row);
-bool row_with(const struct row *rw, uint32_t tag, uint64_t size,
-    unsigned int *slotp);
 uint64_t row_max(const struct row *rw);
 
 /* ---- free segments, by size (freelist.c, bin.c, large.c) ---------------- */
@@ -242,16 +247,18 @@ uint64_t row_max(const struct row *rw);
 /* Free segments of one size: bin.c. */
 struct bin {
 	uint32_t bn_count;
-	uint32_t bn_item[BIN_INLINE]; /* beyond that: a root, and its depth */
+	uint32_t bn_item[3];	/* more: a root, its depth, the last unit */
 };
+_Static_assert(BIN_INLINE <= 3, "bn_item");
 
 /* What the worst push needs: a new root, and the way down: bin.c. */
 #ifndef BIN_UNITS
 #define BIN_UNITS 4u
 #endif
 
-void bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
+bool bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
 void bin_pop(struct vmem *vm, struct bin *bn);
+uint32_t bin_last(const struct bin *bn);
 uint32_t *bin_item(struct bin *bn, uint32_t place);
 bool bin_turns(uint32_t place);
 void bin_fini(struct vmem *vm, struct bin *bn);
@@ -292,7 +299,7 @@ void fl_remove(struct vmem *vm, struct place p);
 void fl_moved(struct vmem *vm, struct place p);
 bool fl_best(struct vmem *vm, uint64_t size, struct place *p);
 bool fl_after(struct vmem *vm, struct place *p);
-uint64_t fl_max(const struct vmem *vm);
+uint64_t fl_max(struct vmem *vm);
 void fl_adopt(struct vmem *vm);
 void fl_fini(struct vmem *vm);
 const char *fl_check_row(
@@ -362,6 +369,16 @@ struct vmem {
 	unsigned int vm_low;		/* [L] units an operation may need */
 	unsigned int vm_nunits;		/* [L] stock of units */
 	struct addrtree vm_rows;	/* [L] rows of tags, by address */
+	uint32_t vm_due[ROWS_DUE];	/* [L] rows to be settled, or UNIT_NIL */
+	unsigned int vm_due_at;		/* [L] the oldest */
+	unsigned int vm_due_count;	/* [L] */
+	unsigned int vm_hint_shift;	/* [L] of a granule, in quanta */
+	uint32_t *vm_hint;		/* [L] rows by granule, or NULL: hint.c */
+	uint32_t vm_hint_mask;		/* [L] its entries, less 1 */
+	bool vm_hint_due;		/* [L] it doesn't fit the rows */
+	uint64_t vm_hint_above;		/* [L] ... from that number of rows on */
+	uint64_t vm_hint_below;		/* [L] ... or with less than that */
+	uint64_t vm_hint_wrong;		/* [L] guesses that were, lately */
 	uint64_t vm_size;		/* [L] bytes in spans */
 	uint64_t vm_inuse;		/* [L] bytes allocated */
 	uint64_t vm_nbusy;		/* [L] allocated segments */
@@ -485,12 +502,15 @@ extern __thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
  *		maximum goes up the tree		2 L + D + 2
  *	split	or join, of rows: the tree, both maxima, the free tags that
  *		move (the other tags are nobody's)	3 D + ROW_TAGS
+ *	settle	a row, and up the tree			D + 1
  *
  * The largest is an import and the allocation that it is for: two segments
  * carved, each one out of a bin, two into bins, and two splits.  A free is one
  * out and two joins less.  Searches look once if plain; instant fit looks at
  * ARENA_LOOKS segments under constraints, and the other strategies at all that
- * are large enough, which is in the nature of what they promise.
+ * are large enough, which is in the nature of what they promise.  What looks by
+ * address settles all rows that are due; any other change one at most, in place
+ * of its own maximum.
  */
 #define ARENA_LOOKS 70u /* find.c: INSTANT_LOOKS, what surely fits, the ends */
 
@@ -502,7 +522,7 @@ arena_steps_bound(uint64_t depth, uint64_t larges, uint64_t looks)
 	for (; larges != 0; larges /= 2)
 		l += 2; /* 1.44, rounded up */
 	return ((looks + 3) * (3 * d + l + 2) + 2 * 3 * (2 * l + d + 2) +
-	    2 * 2 * (3 * d + ROW_TAGS));
+	    2 * 2 * (3 * d + ROW_TAGS) + ROWS_DUE * (d + 1));
 }
 
 /* Addresses and quanta. */
@@ -517,6 +537,10 @@ to_addr(const struct vmem *vm, uint64_t quanta)
 {
 	return (quanta << vm->vm_shift);
 }
+
+/* hint.c */
+void hint_fit(struct vmem *vm);
+void hint_fini(struct vmem *vm);
 
 /* arena.c */
 /* 0: vm_lock is held, units are there. */

@@ -15,7 +15,8 @@
  * place n's is the base-128 digits of n.  It grows a root, or loses one, as the
  * array does, so nothing is ever copied but the first three, and a push needs
  * a new root and one unit a level at most: BIN_UNITS, at three levels below it
- * (2^27 places).
+ * (2^27 places).  What is added or taken is at the end, nearly always, so the
+ * bin remembers the unit that the last item is in.
  */
 #include "config.h"
 
@@ -31,6 +32,7 @@ _Static_assert(DIGITS * sizeof(uint32_t) <= UNIT_BYTES, "a node is a unit");
 
 #define BIN_ROOT(bn) ((bn)->bn_item[0])
 #define BIN_DEPTH(bn) ((bn)->bn_item[1])
+#define BIN_TAIL(bn) ((bn)->bn_item[2])
 
 static uint32_t *
 WORDS(uint32_t unit)
@@ -64,8 +66,8 @@ bin_item(struct bin *bn, uint32_t place)
 	return (&WORDS(unit)[digit(place, 0)]);
 }
 
-/* The way to the new place n: units that it is the first in are made. */
-static uint32_t *
+/* The unit of the new place n: those that it is the first in are made. */
+static uint32_t
 way_make(struct vmem *vm, struct bin *bn, uint32_t place)
 {
 	uint32_t unit = BIN_ROOT(bn), *word;
@@ -76,7 +78,7 @@ way_make(struct vmem *vm, struct bin *bn, uint32_t place)
 			*word = unit_take(vm);
 		unit = *word;
 	}
-	return (&WORDS(unit)[digit(place, 0)]);
+	return (unit);
 }
 
 /* Does the bin take a unit with that place, and give one back with it? */
@@ -87,31 +89,49 @@ bin_turns(uint32_t place)
 	    (place > BIN_INLINE && place % DIGITS == 0));
 }
 
-/* One more at the end: units_at_hand(vm, BIN_UNITS), or it takes none. */
-void
-bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
+/* The first item of a unit. */
+static __attribute__((noinline)) bool
+push_unit(struct vmem *vm, struct bin *bn, uint32_t item)
 {
-	uint32_t n = bn->bn_count++, unit;
+	uint32_t place = bn->bn_count, unit;
 
-	if (n < BIN_INLINE) {
-		bn->bn_item[n] = item;
-		return;
-	}
-	if (n == BIN_INLINE) {
+	if (!units_at_hand(vm, BIN_UNITS) || place > PLACE_NONE - DIGITS)
+		return (false);
+	if (place == BIN_INLINE) {
 		unit = unit_take(vm);
-		memcpy(WORDS(unit), bn->bn_item, sizeof(bn->bn_item));
+		memcpy(WORDS(unit), bn->bn_item, BIN_INLINE * sizeof(uint32_t));
 		BIN_ROOT(bn) = unit;
 		BIN_DEPTH(bn) = 0;
-	} else if (n == below(BIN_DEPTH(bn))) {
+	} else if (place == below(BIN_DEPTH(bn))) {
 		unit = unit_take(vm);
 		WORDS(unit)[0] = BIN_ROOT(bn);
 		BIN_ROOT(bn) = unit;
 		BIN_DEPTH(bn)++;
 	}
-	*way_make(vm, bn, n) = item;
+	BIN_TAIL(bn) = way_make(vm, bn, place);
+	WORDS(BIN_TAIL(bn))[digit(place, 0)] = item;
+	bn->bn_count++;
+	return (true);
 }
 
-/* Give back the units that only place n was in. */
+/* One more at the end; false: no unit is at hand for it, or no number. */
+inline bool
+bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
+{
+	uint32_t n = bn->bn_count;
+
+	if (n > BIN_INLINE && digit(n, 0) != 0)
+		WORDS(BIN_TAIL(bn))[digit(n, 0)] = item;
+	else if (n < BIN_INLINE)
+		bn->bn_item[n] = item;
+	else
+		return (push_unit(vm, bn, item));
+	bn->bn_count = n + 1;
+	return (true);
+}
+
+/* Give back the units that only this place was in: it was the first of one,
+ * and so of all below the unit where it isn't. */
 static void
 way_end(struct vmem *vm, struct bin *bn, uint32_t place)
 {
@@ -119,13 +139,11 @@ way_end(struct vmem *vm, struct bin *bn, uint32_t place)
 
 	for (unsigned int d = BIN_DEPTH(bn); d > 0; d--, unit = next) {
 		next = WORDS(unit)[digit(place, d)];
-		/* Once the first of a unit, it is so in all below. */
 		if (d < BIN_DEPTH(bn) && place % below(d) == 0)
 			unit_give(vm, unit);
 	}
-	if (BIN_DEPTH(bn) > 0 && digit(place, 0) == 0)
-		unit_give(vm, unit);
-	if (BIN_DEPTH(bn) > 0 && place == below(BIN_DEPTH(bn) - 1)) {
+	unit_give(vm, unit);
+	if (place == below(BIN_DEPTH(bn) - 1)) {
 		unit = BIN_ROOT(bn);
 		BIN_ROOT(bn) = WORDS(unit)[0];
 		BIN_DEPTH(bn)--;
@@ -133,20 +151,41 @@ way_end(struct vmem *vm, struct bin *bn, uint32_t place)
 	}
 }
 
+static __attribute__((noinline)) void
+pop_unit(struct vmem *vm, struct bin *bn, uint32_t place)
+{
+	uint32_t unit = BIN_ROOT(bn);
+
+	if (place == BIN_INLINE) {
+		memcpy(bn->bn_item, WORDS(unit), BIN_INLINE * sizeof(uint32_t));
+		unit_give(vm, unit);
+		return;
+	}
+	way_end(vm, bn, place);
+	unit = BIN_ROOT(bn);
+	for (unsigned int d = BIN_DEPTH(bn); d > 0; d--)
+		unit = WORDS(unit)[digit(place - 1, d)];
+	BIN_TAIL(bn) = unit;
+}
+
 /* The last one goes. */
-void
+inline void
 bin_pop(struct vmem *vm, struct bin *bn)
 {
-	uint32_t n = bn->bn_count - 1, unit;
+	uint32_t n = --bn->bn_count;
 
-	if (n > BIN_INLINE)
-		way_end(vm, bn, n);
-	else if (n == BIN_INLINE) {
-		unit = BIN_ROOT(bn);
-		memcpy(bn->bn_item, WORDS(unit), sizeof(bn->bn_item));
-		unit_give(vm, unit);
-	}
-	bn->bn_count = n;
+	if (n == BIN_INLINE || (n > BIN_INLINE && digit(n, 0) == 0))
+		pop_unit(vm, bn, n);
+}
+
+/* The last one: bn_count > 0. */
+inline uint32_t
+bin_last(const struct bin *bn)
+{
+	uint32_t n = bn->bn_count - 1;
+
+	return (n < BIN_INLINE ? bn->bn_item[n] :
+				 WORDS(BIN_TAIL(bn))[digit(n, 0)]);
 }
 
 /* At the end of an arena: all units go back to the pool. */

@@ -93,7 +93,7 @@ check_row(struct vmem *vm, uint32_t row, struct tally *sum)
 	if (!addrtree_last(&vm->vm_rows, rw->rw_base, 0, &entry) ||
 	    entry.ae_key != rw->rw_base || entry.ae_child != row)
 		return ("a row isn't in the tree of rows");
-	if (rw->rw_stale || rw->rw_max != row_max(rw) ||
+	if (rw->rw_due != 0 || rw->rw_max != row_max(rw) ||
 	    entry.ae_max != rw->rw_max)
 		return ("a row's largest free segment isn't known");
 	for (unsigned int i = 0; i < rw->rw_count; i++)
@@ -157,6 +157,7 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 
 	while (more && why == NULL) {
 		arena_enter_free(vm);
+		rows_settle(vm);
 		if (first)
 			generation = vm->vm_generation;
 		why = check_slice(vm, &cursor, &more, &sum);

@@ -1,7 +1,7 @@
 /*
  * find.c - a free segment for a request, by its strategy: arena.c, 5.
  *
- * Searching changes nothing.  Every loop here looks at segments that are large
+ * Searching changes no segment.  Every loop here looks at segments that are large
  * enough; what makes one disappoint is alignment, a border not to be crossed,
  * or the window.
  */
@@ -209,6 +209,7 @@ static bool
 find_by_address(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp)
 {
+	rows_settle(vm);
 	switch (ft->ft_policy) {
 	case VM_FIRSTFIT:
 		return (find_upwards(vm, ft, ft->ft_min, ft->ft_size,

@@ -33,10 +33,10 @@ misfreed(const struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
 }
 
 /* The tag of exactly that allocation; anything else is misuse. */
-static struct place
+static inline struct place
 busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
-	struct place p = row_find(vm, to_quanta(vm, addr));
+	struct place p = row_find_inline(vm, to_quanta(vm, addr));
 
 	if (__builtin_expect(
 		(TAG(p) & ~(TAG_SPAN | TAG_IMPORTED)) != TAG_BUSY ||
@@ -48,8 +48,7 @@ busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 
 /*
  * The allocated segment at p becomes free, joined with free neighbours: the
- * place of what it is then.  Rows that it leaves are settled before their tags
- * go, for the row may go with them.
+ * place of what it is then.
  */
 static struct place
 release(struct vmem *vm, struct place p)
@@ -66,18 +65,21 @@ release(struct vmem *vm, struct place p)
 	}
 	if (up) {
 		fl_remove(vm, above);
-		if (above.row != result.row)
-			row_settle(vm, above.row);
 		row_remove(vm, above);
 	}
-	if (down) {
-		if (p.row != result.row)
-			row_settle(vm, p.row);
+	if (down)
 		row_remove(vm, p);
-	}
 	fl_insert(vm, result);
-	row_settle(vm, result.row);
 	return (result);
+}
+
+static inline void
+count_free(struct vmem *vm, uint64_t size)
+{
+	vm->vm_inuse -= size;
+	vm->vm_nbusy--;
+	vm->vm_generation++;
+	vm->vm_freed++;
 }
 
 /* A span to be given back: its address and size; size 0: none is. */
@@ -97,10 +99,7 @@ put_place(struct vmem *vm, struct place p, struct freed *span)
 	if (__builtin_expect(stock_is_short(vm), 0))
 		vm->vm_freed_at = tag_start(p);
 	p = release(vm, p);
-	vm->vm_inuse -= size;
-	vm->vm_nbusy--;
-	vm->vm_generation++;
-	vm->vm_freed++;
+	count_free(vm, size);
 	if (__builtin_expect((TAG(p) & TAG_IMPORTED) != 0, 0) &&
 	    span_whole(p))
 		span_detach(vm, p, &span->addr, &span->size);
@@ -108,26 +107,68 @@ put_place(struct vmem *vm, struct place p, struct freed *span)
 		row_thin(vm, p.row);
 }
 
+/* The segment at p begins no span, and what is beside it, in the same row,
+ * isn't free: there is nothing to be joined. */
+static inline bool
+is_alone(struct place p)
+{
+	const struct row *rw = ROW(p.row);
+
+	return (rw->rw_tag[p.slot] == TAG_BUSY && p.slot > 0 &&
+	    p.slot + 1 < rw->rw_count &&
+	    (rw->rw_free >> (p.slot - 1) & 5) == 0);
+}
+
+/* It has neighbours to be joined with, or may be the last of its span. */
+static __attribute__((noinline)) void
+put_joined(struct vmem *vm, struct place p) RELEASE(vm->vm_lock)
+{
+	struct freed span;
+
+	put_place(vm, p, &span);
+	vm->vm_frees++;
+	leave_inline(vm);
+	if (span.size != 0)
+		vm->vm_release(vm->vm_source, span.addr, span.size);
+}
+
 /* Free without serving who waits. */
+static inline __attribute__((always_inline)) void
+put_inline(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
+{
+	struct place p;
+
+	enter_free_inline(vm);
+	p = busy_find(vm, addr, size, who);
+	if (!is_alone(p) || __builtin_expect(stock_is_short(vm), 0)) {
+		put_joined(vm, p);
+		return;
+	}
+	fl_insert_size(vm, p, to_quanta(vm, size));
+	count_free(vm, size);
+	vm->vm_frees++;
+	leave_inline(vm);
+}
+
 void
 arena_put_quietly(
     struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
-	struct freed span;
+	put_inline(vm, addr, size, who);
+}
 
-	arena_enter_free(vm);
-	put_place(vm, busy_find(vm, addr, size, who), &span);
-	vm->vm_frees++;
-	arena_leave(vm);
-	if (span.size != 0)
-		vm->vm_release(vm->vm_source, span.addr, span.size);
+static inline void
+serve(struct vmem *vm)
+{
+	if (__builtin_expect(atomic_load(&vm->vm_waiters_here) != 0, 0))
+		wait_serve_tree(vm);
 }
 
 void
 arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
-	arena_put_quietly(vm, addr, size, who);
-	wait_serve_tree(vm);
+	put_inline(vm, addr, size, who);
+	serve(vm);
 }
 
 /* ---- the interface ------------------------------------------------------ */
@@ -214,8 +255,10 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 {
 	NOFAULT_ASSERT();
 	size = round_size(vm, size);
-	qcache_foreign(vm, addr, size, "vmem_xfree");
-	arena_put(vm, addr, size, "vmem_xfree");
+	if (vm->vm_qcache != NULL)
+		qcache_foreign(vm, addr, size, "vmem_xfree");
+	put_inline(vm, addr, size, "vmem_xfree");
+	serve(vm);
 }
 
 /* [addr, addr + size) becomes an allocation of its own, and goes.  What stays,
@@ -268,7 +311,7 @@ vmem_xfree_part(vmem_t *vm, vmem_addr_t addr, vmem_size_t size, vm_flag_t flags)
 	arena_leave(vm);
 	if (span.size != 0)
 		vm->vm_release(vm->vm_source, span.addr, span.size);
-	wait_serve_tree(vm);
+	serve(vm);
 	return (0);
 }
 

@@ -70,37 +70,40 @@ tag_placed(uint32_t tag, uint32_t place)
 /* ---- in and out --------------------------------------------------------- */
 
 /* The tag's place in what it was put into, or PLACE_NONE. */
-static uint32_t
+static __attribute__((noinline)) uint32_t
+place_large(struct vmem *vm, struct place p, uint64_t size)
+{
+	struct freelist *fl = &vm->vm_free;
+	uint32_t record = large_insert(
+	    vm, &fl->fl_large, tag_start(p), size, p.row);
+
+	if (record == LARGE_NIL)
+		return (PLACE_NONE);
+	if (size > fl->fl_largest)
+		fl->fl_largest = size;
+	return (TAG_LARGE | record);
+}
+
+static inline uint32_t
 place_make(struct vmem *vm, struct place p, uint64_t size)
 {
 	struct freelist *fl = &vm->vm_free;
 	struct bin *bn;
-	uint32_t record;
 
-	if (__builtin_expect(size > FL_EXACT, 0)) {
-		record = large_insert(
-		    vm, &fl->fl_large, tag_start(p), size, p.row);
-		if (record == LARGE_NIL)
-			return (PLACE_NONE);
-		if (size > fl->fl_largest)
-			fl->fl_largest = size;
-		return (TAG_LARGE | record);
-	}
+	if (__builtin_expect(size > FL_EXACT, 0))
+		return (place_large(vm, p, size));
 	bn = &fl->fl_bin[size - 1];
-	if ((!units_at_hand(vm, BIN_UNITS) && bin_turns(bn->bn_count)) ||
-	    bn->bn_count >= PLACE_NONE)
+	if (__builtin_expect(!bin_push(vm, bn, item_of(p)), 0))
 		return (PLACE_NONE);
-	if (bn->bn_count == 0)
+	if (bn->bn_count == 1)
 		bit_on(fl, (unsigned int)size - 1);
-	bin_push(vm, bn, item_of(p));
 	return (bn->bn_count - 1);
 }
 
-/* The segment at p has become free, or another: put it where it belongs. */
-void
-fl_insert(struct vmem *vm, struct place p)
+/* A segment of that size, at p, has become free: put it where it belongs. */
+static inline __attribute__((always_inline)) void
+fl_insert_size(struct vmem *vm, struct place p, uint64_t size)
 {
-	uint64_t size = tag_size(p);
 	uint32_t place;
 
 	WELCOME(vm, place = place_make(vm, p, size));
@@ -108,7 +111,13 @@ fl_insert(struct vmem *vm, struct place p)
 	if (__builtin_expect(place == PLACE_NONE, 0))
 		vm->vm_free.fl_strays++;
 	vm->vm_free.fl_count++;
-	row_raise(vm, p.row, size);
+	row_due(vm, p.row, size > ROW(p.row)->rw_max);
+}
+
+void
+fl_insert(struct vmem *vm, struct place p)
+{
+	fl_insert_size(vm, p, tag_size(p));
 }
 
 /* The last of the bin goes to the place that `tag' leaves. */
@@ -121,7 +130,7 @@ bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
 	struct place p;
 
 	if (place != last) {
-		p = item_place(*bin_item(bn, last));
+		p = item_place(bin_last(bn));
 		VERIFY(row_with(
 		    ROW(p.row), TAG_FREE | last, bin + 1, &p.slot));
 		*bin_item(bn, place) = item_of(p);
@@ -153,8 +162,7 @@ fl_remove(struct vmem *vm, struct place p)
 	else
 		bin_remove(vm, (unsigned int)size - 1, place);
 	fl->fl_count--;
-	if (size == ROW(p.row)->rw_max)
-		ROW(p.row)->rw_stale = 1;
+	row_due(vm, p.row, size == ROW(p.row)->rw_max);
 }
 
 /* The tag at p, in its bin still, has come into another row. */
@@ -192,7 +200,6 @@ fl_adopt(struct vmem *vm)
 			vm->vm_generation++; /* a check that is under way */
 			STEP(vm);
 		}
-		row_settle(vm, p.row);
 		p.row = ROW(p.row)->rw_next;
 		fl->fl_stray_from = p.row == UNIT_NIL ? 0 :
 							ROW(p.row)->rw_base;
@@ -235,14 +242,21 @@ large_place(uint32_t record, struct place *p)
 	return (true);
 }
 
-static bool
-bin_place(struct freelist *fl, unsigned int bin, uint32_t place,
-    struct place *p)
+static inline bool
+item_check(uint32_t item, unsigned int bin, uint32_t place, struct place *p)
 {
-	*p = item_place(*bin_item(&fl->fl_bin[bin], place));
+	*p = item_place(item);
 	unit_prefetch(ROW(p->row));
 	VERIFY(row_with(ROW(p->row), TAG_FREE | place, bin + 1, &p->slot));
 	return (true);
+}
+
+static inline bool
+bin_top(const struct freelist *fl, unsigned int bin, struct place *p)
+{
+	const struct bin *bn = &fl->fl_bin[bin];
+
+	return (item_check(bin_last(bn), bin, bn->bn_count - 1, p));
 }
 
 /* The smallest free segment of at least so many quanta; false: there is none,
@@ -257,8 +271,35 @@ fl_best(struct vmem *vm, uint64_t size, struct place *p)
 	if (size <= FL_EXACT)
 		bin = bin_first(fl, (unsigned int)size - 1);
 	if (bin < FL_EXACT)
-		return (bin_place(fl, bin, fl->fl_bin[bin].bn_count - 1, p));
+		return (bin_top(fl, bin, p));
 	return (large_place(large_lower(&fl->fl_large, size), p));
+}
+
+/*
+ * The last one freed of exactly that size becomes allocated; false: there is
+ * none.  fl_best() and fl_remove() in one, for most requests that recur.
+ */
+static inline __attribute__((always_inline)) bool
+fl_take(struct vmem *vm, uint64_t size, struct place *p)
+{
+	struct freelist *fl = &vm->vm_free;
+	struct row *rw;
+	uint32_t *tag;
+
+	if (size > FL_EXACT || fl->fl_bin[size - 1].bn_count == 0)
+		return (false);
+	STEP(vm);
+	(void)bin_top(fl, (unsigned int)size - 1, p);
+	rw = ROW(p->row);
+	tag = &rw->rw_tag[p->slot];
+	*tag = (*tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_BUSY;
+	rw->rw_free &= ~(UINT64_C(1) << p->slot);
+	row_due(vm, p->row, size == rw->rw_max);
+	bin_pop(vm, &fl->fl_bin[size - 1]);
+	if (fl->fl_bin[size - 1].bn_count == 0)
+		bit_off(fl, (unsigned int)size - 1);
+	fl->fl_count--;
+	return (true);
 }
 
 /* The one after that in the order of fl_best(): no smaller; false: none. */
@@ -274,22 +315,25 @@ fl_after(struct vmem *vm, struct place *p)
 	if ((tag & TAG_LARGE) != 0)
 		return (large_place(large_next(&fl->fl_large, place), p));
 	if (place > 0)
-		return (bin_place(fl, (unsigned int)size - 1, place - 1, p));
+		return (item_check(*bin_item(&fl->fl_bin[size - 1], place - 1),
+		    (unsigned int)size - 1, place - 1, p));
 	bin = bin_first(fl, (unsigned int)size);
 	if (bin < FL_EXACT)
-		return (bin_place(fl, bin, fl->fl_bin[bin].bn_count - 1, p));
+		return (bin_top(fl, bin, p));
 	return (large_place(large_lower(&fl->fl_large, 1), p));
 }
 
 /* The largest free segment, in quanta, exact. */
 uint64_t
-fl_max(const struct vmem *vm)
+fl_max(struct vmem *vm)
 {
 	const struct freelist *fl = &vm->vm_free;
 	unsigned int word;
 
-	if (__builtin_expect(fl->fl_strays > 0, 0))
+	if (__builtin_expect(fl->fl_strays > 0, 0)) {
+		rows_settle(vm);
 		return (addrtree_max(&vm->vm_rows));
+	}
 	if (fl->fl_largest != 0)
 		return (fl->fl_largest);
 	if (fl->fl_summary == 0)

@@ -6,6 +6,7 @@
  */
 #include "arena/fit.c"
 #include "arena/addrtree.c"
+#include "arena/hint.c"
 #include "arena/row.c"
 #include "arena/bin.c"
 #include "arena/large.c"

@@ -33,10 +33,13 @@
  * rows are a third full on average at worst).  Offsets have 31 bits: a tag
  * further off from its row's begin than that begins a row of its own.
  *
- * 4. rw_max is what the tree has as the row's maximum, exact after each
- * operation.  Whoever bins a larger segment raises it (row_raise()), whoever
- * takes out one of that size marks it as stale; row_settle() then looks at all
- * tags of the row.
+ * 4. rw_max is what the tree has as the row's maximum.  Only searches by address
+ * want it, while every allocation and free changes it, more often than not back
+ * to what it was: what was freed last is allocated next.  So a change makes the
+ * row due, and the last ROWS_DUE of these are remembered; one more settles the
+ * oldest, that is, looks at its tags and tells the tree, whose node has come
+ * into the cache meanwhile.  A search first settles all (rows_settle()).  Hence
+ * the tree is exact when asked, by a number of steps that is bounded.
  *
  * Everything here with vm_lock held.
  */
@@ -93,20 +96,39 @@ offs_upto(const struct row *rw, int32_t off)
 _Static_assert(ROW_PLACES == 56, "three lines of 16, and two 4s");
 _Static_assert(ROW_TAGS <= ROW_PLACES, "an array's use, and its length");
 
-/* The tag of the segment that this quantum lies in. */
-struct place
-row_find(const struct vmem *vm, uint64_t quantum)
+static __attribute__((noinline)) uint32_t
+row_descend(struct vmem *vm, uint64_t quantum)
 {
-	struct place p = { .row = addrtree_child(vm, &vm->vm_rows, quantum) };
-	const struct row *rw = ROW(p.row);
+	uint32_t row = addrtree_child(vm, &vm->vm_rows, quantum);
+
+	unit_prefetch(ROW(row));
+	hint_learn(vm, quantum, row);
+	return (row);
+}
+
+/* row_find(), for the hot path. */
+static inline __attribute__((always_inline)) struct place
+row_find_inline(struct vmem *vm, uint64_t quantum)
+{
+	struct place p = { .row = hint_find(vm, quantum) };
+	const struct row *rw;
 	uint64_t off;
 
 	STEP(vm);
-	unit_prefetch(rw);
+	if (__builtin_expect(p.row == UNIT_NIL, 0))
+		p.row = row_descend(vm, quantum);
+	rw = ROW(p.row);
 	off = quantum - rw->rw_base;
 	p.slot = offs_upto(rw, off < ROW_REACH ? (int32_t)off :
 						 (int32_t)ROW_REACH) - 1;
 	return (p);
+}
+
+/* The tag of the segment that this quantum lies in. */
+struct place
+row_find(struct vmem *vm, uint64_t quantum)
+{
+	return (row_find_inline(vm, quantum));
 }
 
 static inline bool
@@ -117,24 +139,34 @@ is_it(const struct row *rw, unsigned int slot, uint32_t tag, uint64_t size)
 	    row_size(rw, slot) == size);
 }
 
-/*
- * The free segment of that size whose tag is that, but for the bits of spans.
- * It was at *slotp when it was put where the caller has that from, and is so
- * still, as a rule.  Else all free ones are looked at, which are few: a third
- * of all at most, as a rule one in twenty.
- */
-bool
-row_with(const struct row *rw, uint32_t tag, uint64_t size,
+/* It moved in its row: all free ones are looked at, which are few: a third
+ * of all at most, as a rule one in twenty. */
+static __attribute__((noinline)) bool
+row_search(const struct row *rw, uint32_t tag, uint64_t size,
     unsigned int *slotp)
 {
-	if (__builtin_expect(is_it(rw, *slotp, tag, size), 1))
-		return (true);
 	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
 		*slotp = (unsigned int)__builtin_ctzll(bits);
 		if (is_it(rw, *slotp, tag, size))
 			return (true);
 	}
 	return (false);
+}
+
+/*
+ * The free segment of that size whose tag is that, but for the bits of spans.
+ * It was at *slotp when it was put where the caller has that from, and is so
+ * still, as a rule.
+ */
+static inline bool
+row_with(const struct row *rw, uint32_t tag, uint64_t size,
+    unsigned int *slotp)
+{
+	unsigned int slot = *slotp;
+
+	if (__builtin_expect(is_it(rw, slot, tag, size), 1))
+		return (true);
+	return (row_search(rw, tag, size, slotp));
 }
 
 /* The segment's neighbours; false at the ends of the address space. */
@@ -195,7 +227,6 @@ max_set(struct vmem *vm, uint32_t row, uint64_t max)
 	struct row *rw = ROW(row);
 	struct node *nd = NODE(rw->rw_up);
 
-	rw->rw_stale = 0;
 	if (rw->rw_max == max)
 		return;
 	rw->rw_max = max;
@@ -204,18 +235,57 @@ max_set(struct vmem *vm, uint32_t row, uint64_t max)
 	max_change(vm, nd, rw->rw_slot, rw->rw_base, max);
 }
 
-void
-row_raise(struct vmem *vm, uint32_t row, uint64_t size)
+/* The row isn't due any more, whatever its maximum. */
+static inline void
+row_undue(struct vmem *vm, struct row *rw)
 {
-	if (size >= ROW(row)->rw_max)
-		max_set(vm, row, size);
+	if (rw->rw_due == 0)
+		return;
+	vm->vm_due[rw->rw_due - 1] = UNIT_NIL;
+	vm->vm_due_count--;
+	rw->rw_due = 0;
 }
 
-void
+static void
 row_settle(struct vmem *vm, uint32_t row)
 {
-	if (ROW(row)->rw_stale)
-		max_set(vm, row, row_max(ROW(row)));
+	struct row *rw = ROW(row);
+
+	if (rw->rw_due != 0) {
+		STEP(vm);
+		row_undue(vm, rw);
+		max_set(vm, row, row_max(rw));
+	}
+}
+
+/* A free segment of that size came, or went. */
+static inline void
+row_due(struct vmem *vm, uint32_t row, bool is)
+{
+	struct row *rw = ROW(row);
+	unsigned int at;
+
+	if (!is || rw->rw_due != 0)
+		return;
+	at = vm->vm_due_at;
+	if (vm->vm_due[at] != UNIT_NIL)
+		row_settle(vm, vm->vm_due[at]);
+	vm->vm_due[at] = row;
+	vm->vm_due_at = (at + 1) % ROWS_DUE;
+	vm->vm_due_count++;
+	rw->rw_due = (uint8_t)(at + 1);
+	__builtin_prefetch(&NODE(rw->rw_up)->nd_top, 1);
+	__builtin_prefetch(&NODE(rw->rw_up)->nd_max[rw->rw_slot], 1);
+}
+_Static_assert(ROWS_DUE <= UINT8_MAX, "rw_due");
+
+/* Before a search by address. */
+void
+rows_settle(struct vmem *vm)
+{
+	for (unsigned int i = 0; i < ROWS_DUE && vm->vm_due_count > 0; i++)
+		if (vm->vm_due[i] != UNIT_NIL)
+			row_settle(vm, vm->vm_due[i]);
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -237,7 +307,8 @@ row_make(struct vmem *vm, uint32_t after, uint64_t base, uint64_t end)
 	rw->rw_count = 0;
 	rw->rw_prev = after;
 	rw->rw_next = UNIT_NIL;
-	rw->rw_stale = 0;
+	rw->rw_due = 0;
+	rw->rw_hinted = 0;
 	rw->rw_slot = 0;
 	rw->rw_base = base;
 	rw->rw_end = end;
@@ -245,6 +316,7 @@ row_make(struct vmem *vm, uint32_t after, uint64_t base, uint64_t end)
 	rw->rw_free = 0;
 	offs_clear(rw, 0, ROW_PLACES);
 	if (after != UNIT_NIL) {
+		hint_forget(vm, after);
 		rw->rw_next = ROW(after)->rw_next;
 		ROW(after)->rw_next = unit;
 		ROW(after)->rw_end = base;
@@ -260,7 +332,11 @@ row_drop(struct vmem *vm, uint32_t row)
 {
 	struct row *rw = ROW(row);
 
+	row_undue(vm, rw);
+	hint_forget(vm, row);
+	hint_forget(vm, rw->rw_prev);
 	addrtree_remove(vm, &vm->vm_rows, rw->rw_base);
+	hint_count(vm);
 	ROW(rw->rw_prev)->rw_next = rw->rw_next;
 	ROW(rw->rw_prev)->rw_end = rw->rw_end;
 	if (rw->rw_next != UNIT_NIL)
@@ -280,6 +356,7 @@ rows_init(struct vmem *vm)
 	ROW(row)->rw_off[0] = 0;
 	ROW(row)->rw_tag[0] = TAG_GAP;
 	vm->vm_ntags = 1;
+	hint_bounds(vm, 0);
 	entry = entry_of(row);
 	addrtree_insert(vm, &vm->vm_rows, &entry);
 }
@@ -357,6 +434,8 @@ row_split(struct vmem *vm, uint32_t row, unsigned int slot)
 	up->rw_max = row_max(up);
 	entry = entry_of(unit);
 	addrtree_insert(vm, &vm->vm_rows, &entry);
+	hint_count(vm);
+	row_undue(vm, rw);
 	max_set(vm, row, row_max(rw));
 	tags_moved(vm, unit, 0);
 	return (unit);
@@ -368,7 +447,6 @@ rows_join(struct vmem *vm, uint32_t lower, uint32_t upper)
 {
 	struct row *lo, *up;
 	unsigned int n;
-	uint64_t max;
 
 	if (lower == UNIT_NIL || upper == UNIT_NIL)
 		return (false);
@@ -379,15 +457,15 @@ rows_join(struct vmem *vm, uint32_t lower, uint32_t upper)
 	    !row_reaches(lo,
 		up->rw_base + (uint64_t)up->rw_off[up->rw_count - 1]))
 		return (false);
-	max = up->rw_max > lo->rw_max ? up->rw_max : lo->rw_max;
 	tags_append(lo, up, 0, (int32_t)(up->rw_base - lo->rw_base));
 	row_drop(vm, upper);
-	max_set(vm, lower, max);
+	row_undue(vm, lo);
+	max_set(vm, lower, row_max(lo));
 	tags_moved(vm, lower, n);
 	return (true);
 }
 
-/* After removals: a sparse row looks for another.  Both have been settled. */
+/* After removals: a sparse row looks for another. */
 void
 row_thin(struct vmem *vm, uint32_t row)
 {
@@ -469,6 +547,8 @@ first_insert(struct vmem *vm, uint32_t row, uint64_t start, uint32_t tag)
 	struct row *rw = ROW(row);
 	uint64_t base = rw->rw_base;
 
+	hint_forget(vm, row);
+	hint_forget(vm, rw->rw_prev);
 	tags_open(rw, 0);
 	for (unsigned int i = 1; i < rw->rw_count; i++)
 		rw->rw_off[i] += (int32_t)(base - start);
@@ -497,6 +577,7 @@ row_extend(struct vmem *vm, struct place p, uint64_t start, uint32_t tag)
 	tag_set(p, tag);
 	entry = entry_of(p.row);
 	addrtree_insert(vm, &vm->vm_rows, &entry);
+	hint_count(vm);
 	return (p);
 }
 
@@ -541,6 +622,8 @@ first_remove(struct vmem *vm, uint32_t row)
 		row_drop(vm, row);
 		return;
 	}
+	hint_forget(vm, row);
+	hint_forget(vm, rw->rw_prev);
 	tags_close(rw, 0);
 	shift = rw->rw_off[0];
 	for (unsigned int i = 0; i < rw->rw_count; i++)

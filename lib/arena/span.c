@@ -112,7 +112,6 @@ span_detach(struct vmem *vm, struct place p, uint64_t *addrp, uint64_t *sizep)
 	addrtree_remove(vm, &vm->vm_spans, tag_start(p));
 	fl_remove(vm, p);
 	tag_set(p, TAG_GAP);
-	row_settle(vm, p.row);
 	if (tag_above(p, &above) && is_gap(above))
 		row_remove(vm, above);
 	if (tag_below(p, &below) && is_gap(below)) {

@@ -477,6 +477,12 @@ page_round(size_t size)
 	return ((size + 4095) & ~(size_t)4095);
 }
 
+bool
+meta_is(const struct vmem *vm)
+{
+	return (vm == pool.meta);
+}
+
 void *
 meta_alloc(size_t size)
 {

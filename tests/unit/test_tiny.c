@@ -205,7 +205,7 @@ test_bin_alone(void **state)
 		if (rng_below(&rng, 8) < (growing ? 7u : 1u) && n < ITEMS &&
 		    i < ref_steps) {
 			item[n] = (uint32_t)rng_next(&rng);
-			WELCOME(vm, bin_push(vm, &bin, item[n]));
+			WELCOME(vm, assert_true(bin_push(vm, &bin, item[n])));
 			n++;
 		} else if (n > 0) {
 			bin_pop(vm, &bin);
@@ -213,6 +213,8 @@ test_bin_alone(void **state)
 		}
 		arena_leave(vm);
 		assert_int_equal(bin.bn_count, n);
+		if (n > 0)
+			assert_int_equal(bin_last(&bin), item[n - 1]);
 		for (unsigned int k = 0; k < 4 && n > 0; k++) {
 			place = k == 0 ? n - 1 :
 					 (unsigned int)rng_below(&rng, n);

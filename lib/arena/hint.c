@@ -1,0 +1,210 @@
+/*
+ * hint.c - guesses which row an address lies in.
+ *
+ * The tree of rows finds an address's row by a descent: a level for each factor
+ * of 16, and for many rows a cache miss more than the row's own.  So where an
+ * address was found before is remembered, by granules of a few hundred quanta:
+ * a table of row numbers, direct-mapped by (quantum >> vm_hint_shift).  A guess
+ * is right if the row's range, which is in its first line, has the address; if
+ * not, the tree is asked, and the table learns.
+ *
+ *	quantum  ....|....|....|....|....|....|....
+ *	rows     <--- 17 ---><------ 4 -------><--- 23 ---
+ *	table    [17] [17] [4 ] [4 ] [4 ] [23]
+ *
+ * 1. An entry is UNIT_NIL or a row of this arena that is in use: whoever takes
+ * a row out, or changes where it begins or ends, first calls hint_forget().
+ * That looks at the row's own granules only, for no others ever name it: a row
+ * is learnt for an address in it.  Rows of more than HINT_GRANULES aren't
+ * learnt, so that this is bounded.
+ *
+ * 2. The table has HINT_LEAST entries a row, up to twice that, so it doubles
+ * as the rows do, and a granule is a HINT_LEAST'th of a row's average range, or
+ * half of that: measured, not more than one in ten guesses is wrong then, under
+ * random churn.  A new table begins empty.  It is made after an operation, when
+ * the lock has been released (stock_leave()); if there is no memory, nothing is
+ * lost but time.  The arena that tables come from has none itself.
+ */
+#include "config.h"
+
+#include "arena/arena_impl.h"
+
+#ifndef HINT_GRANULES
+#define HINT_GRANULES 64u
+#endif
+#define HINT_LEAST 4u
+/* Rows from which on there is a table; its smallest is a page. */
+#ifndef HINT_FROM
+#define HINT_FROM 8u
+#define HINT_MIN 1024u
+#endif
+/* Wrong guesses until the granule's size is looked at again: 8 an entry. */
+#define HINT_WRONG 8u
+
+static inline uint32_t *
+hint_of(const struct vmem *vm, uint64_t granule)
+{
+	return (&vm->vm_hint[granule & vm->vm_hint_mask]);
+}
+
+static inline bool
+row_has(const struct row *rw, uint64_t quantum)
+{
+	return (quantum - rw->rw_base < rw->rw_end - rw->rw_base);
+}
+
+/* The row that has the quantum, or UNIT_NIL: ask the tree. */
+static inline uint32_t
+hint_find(const struct vmem *vm, uint64_t quantum)
+{
+	const struct row *rw;
+	uint32_t row;
+
+	if (__builtin_expect(vm->vm_hint == NULL, 0))
+		return (UNIT_NIL);
+	row = *hint_of(vm, quantum >> vm->vm_hint_shift);
+	rw = ROW(row);
+	unit_prefetch(rw);
+	if (row == UNIT_NIL)
+		return (UNIT_NIL);
+	if (__builtin_expect(row_has(rw, quantum), 1))
+		return (row);
+	/* A granule that rows meet in. */
+	row = quantum < rw->rw_base ? rw->rw_prev : rw->rw_next;
+	return (row != UNIT_NIL && row_has(ROW(row), quantum) ? row : UNIT_NIL);
+}
+
+static inline uint64_t
+granules(const struct vmem *vm, const struct row *rw, uint64_t *first)
+{
+	*first = rw->rw_base >> vm->vm_hint_shift;
+	return (((rw->rw_end - 1) >> vm->vm_hint_shift) - *first + 1);
+}
+
+static void
+hint_learn(struct vmem *vm, uint64_t quantum, uint32_t row)
+{
+	struct row *rw = ROW(row);
+	uint64_t first;
+
+	if (vm->vm_hint == NULL || granules(vm, rw, &first) > HINT_GRANULES)
+		return;
+	*hint_of(vm, quantum >> vm->vm_hint_shift) = row;
+	rw->rw_hinted = 1;
+	if (++vm->vm_hint_wrong / HINT_WRONG > vm->vm_hint_mask)
+		vm->vm_hint_due = true;
+}
+
+/* Before the row's range changes, or it goes. */
+static void
+hint_forget(struct vmem *vm, uint32_t row)
+{
+	struct row *rw = ROW(row);
+	uint64_t first, count;
+
+	if (rw->rw_hinted == 0)
+		return;
+	rw->rw_hinted = 0;
+	count = granules(vm, rw, &first);
+	if (vm->vm_hint == NULL || count > HINT_GRANULES)
+		return; /* learnt by a former table */
+	for (uint64_t i = 0; i < count; i++)
+		if (*hint_of(vm, first + i) == row)
+			*hint_of(vm, first + i) = UNIT_NIL;
+}
+
+/* ---- the table ---------------------------------------------------------- */
+
+/* There are more rows, or fewer. */
+static inline void
+hint_count(struct vmem *vm)
+{
+	uint64_t rows = vm->vm_rows.at_count;
+
+	if (__builtin_expect(rows >= vm->vm_hint_above, 0) ||
+	    __builtin_expect(rows < vm->vm_hint_below, 0))
+		vm->vm_hint_due = true;
+}
+
+static uint64_t
+hint_entries(const struct vmem *vm)
+{
+	uint64_t n = HINT_MIN, rows = vm->vm_rows.at_count;
+
+	if (rows < HINT_FROM || meta_is(vm))
+		return (0);
+	while (n < rows * HINT_LEAST)
+		n *= 2;
+	return (n);
+}
+
+/* Of a granule: the power of two below a HINT_LEAST'th of a row. */
+static unsigned int
+hint_shift(const struct vmem *vm)
+{
+	uint64_t quanta = to_quanta(vm, vm->vm_inuse) /
+	    (vm->vm_rows.at_count * HINT_LEAST);
+
+	return (quanta < 2 ? 0 : 63 - (unsigned int)__builtin_clzll(quanta));
+}
+
+/* Between what numbers of rows the present table, or none, is right. */
+static void
+hint_bounds(struct vmem *vm, uint64_t entries)
+{
+	vm->vm_hint_wrong = 0;
+	vm->vm_hint_above = meta_is(vm) ? UINT64_MAX :
+	    entries == 0 ? HINT_FROM : entries / HINT_LEAST + 1;
+	vm->vm_hint_below = entries == 0 ? 0 :
+	    entries == HINT_MIN ? HINT_FROM / 2 : entries / HINT_LEAST / 8;
+}
+
+static size_t
+hint_bytes(const struct vmem *vm)
+{
+	return (((size_t)vm->vm_hint_mask + 1) * sizeof(uint32_t));
+}
+
+/* Without the lock: a table that fits the rows. */
+void
+hint_fit(struct vmem *vm)
+{
+	uint64_t entries, has;
+	uint32_t *table = NULL, *old;
+	unsigned int shift;
+	size_t bytes;
+	bool fits;
+
+	lock_acquire(&vm->vm_lock);
+	entries = hint_entries(vm);
+	has = vm->vm_hint == NULL ? 0 : (uint64_t)vm->vm_hint_mask + 1;
+	shift = hint_shift(vm);
+	vm->vm_hint_due = false;
+	hint_bounds(vm, entries);
+	fits = entries == has && (has == 0 || shift == vm->vm_hint_shift);
+	lock_release(&vm->vm_lock);
+	if (fits)
+		return;
+	if (entries != 0) {
+		table = meta_alloc(entries * sizeof(*table));
+		if (table == NULL)
+			return;
+	}
+	lock_acquire(&vm->vm_lock);
+	old = vm->vm_hint;
+	bytes = hint_bytes(vm);
+	vm->vm_hint = table;
+	vm->vm_hint_mask = (uint32_t)(entries - 1);
+	vm->vm_hint_shift = shift;
+	lock_release(&vm->vm_lock);
+	if (old != NULL)
+		meta_free(old, bytes);
+}
+
+void
+hint_fini(struct vmem *vm)
+{
+	if (vm->vm_hint != NULL)
+		meta_free(vm->vm_hint, hint_bytes(vm));
+	vm->vm_hint = NULL;
+}
