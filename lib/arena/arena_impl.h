@@ -251,6 +251,19 @@ struct bin {
 };
 _Static_assert(BIN_INLINE <= 3, "bn_item");
 
+/*
+ * The bins of the smallest sizes are in the arena, the others in pieces, units
+ * that come with their first item: most arenas have few sizes, and fit into a
+ * page with that.
+ */
+#ifndef BINS_SMALL
+#define BINS_SMALL 64u
+#endif
+#define BINS_PIECE 32u
+#define BIN_PIECES ((FL_EXACT - BINS_SMALL) / BINS_PIECE)
+_Static_assert(BINS_PIECE * sizeof(struct bin) <= UNIT_BYTES,
+    "a piece of the bins is a unit");
+
 /* What the worst push needs: a new root, and the way down: bin.c. */
 #ifndef BIN_UNITS
 #define BIN_UNITS 4u
@@ -291,8 +304,28 @@ struct freelist {
 	uint64_t fl_count;		 /* free segments */
 	uint64_t fl_strays;		 /* of them in no bin */
 	uint64_t fl_stray_from;		 /* quanta: where to look for strays */
-	struct bin fl_bin[FL_EXACT];	 /* those of size i+1 */
+	struct bin fl_small[BINS_SMALL]; /* those of size i+1 */
+	uint32_t fl_piece[BIN_PIECES];	 /* and on; UNIT_NIL: never used */
 };
+
+/* A bin by its number, size - 1.  Unit 0 is nobody's and all zero: so bins of a
+ * piece that isn't there are found empty. */
+static inline struct bin *
+BIN(struct freelist *fl, unsigned int bin)
+{
+	if (__builtin_expect(bin < BINS_SMALL, 1))
+		return (&fl->fl_small[bin]);
+	bin -= BINS_SMALL;
+	return ((struct bin *)UNIT(fl->fl_piece[bin / BINS_PIECE]) +
+	    bin % BINS_PIECE);
+}
+
+static inline bool
+bin_is_there(const struct freelist *fl, unsigned int bin)
+{
+	return (bin < BINS_SMALL ||
+	    fl->fl_piece[(bin - BINS_SMALL) / BINS_PIECE] != UNIT_NIL);
+}
 
 void fl_insert(struct vmem *vm, struct place p);
 void fl_remove(struct vmem *vm, struct place p);
@@ -420,6 +453,7 @@ struct vmem {
 
 	struct freelist vm_free;	/* [L] last: it is large */
 };
+_Static_assert(sizeof(struct vmem) <= 4096, "an arena is a page");
 
 /* The stock's own accessors: with vm_lock held. */
 static inline bool
@@ -552,8 +586,8 @@ bool arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp);
 bool arena_find_scarce(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp);
-bool arena_affords(const struct vmem *vm, struct place p, uint64_t addr,
-    uint64_t size);
+bool arena_affords(
+    struct vmem *vm, struct place p, uint64_t addr, uint64_t size);
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 int arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 void arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who);

@@ -9,7 +9,8 @@
  * From a bin the last one is taken: what was freed lately is in the cache.
  * Keeping bins in order of address would cost a cache miss a level: on the real
  * traces the extent is within 1.01 of a best fit that takes the lowest address.
- * Larger segments are in a balanced tree by size (large.c).
+ * Larger segments are in a balanced tree by size (large.c).  The bins of sizes
+ * that have never been free don't exist: an arena is a page.
  *
  * By address free segments are found through their rows (row.c).
  *
@@ -22,6 +23,8 @@
 #include "config.h"
 
 #include "arena/arena_impl.h"
+
+#include <string.h>
 
 /* Rows that an operation looks through for strays. */
 #define ADOPT_ROWS 8u
@@ -69,6 +72,22 @@ tag_placed(uint32_t tag, uint32_t place)
 
 /* ---- in and out --------------------------------------------------------- */
 
+/* The first item comes for a bin of that piece: an empty one takes it without
+ * a unit more.  false: there is none to spare. */
+static bool __attribute__((__noinline__))
+piece_make(struct vmem *vm, unsigned int bin)
+{
+	struct freelist *fl = &vm->vm_free;
+	uint32_t unit;
+
+	if (!units_at_hand(vm, BIN_UNITS))
+		return (false);
+	unit = unit_take(vm);
+	memset(UNIT(unit), 0, UNIT_BYTES);
+	fl->fl_piece[(bin - BINS_SMALL) / BINS_PIECE] = unit;
+	return (true);
+}
+
 /* The tag's place in what it was put into, or PLACE_NONE. */
 static __attribute__((noinline)) uint32_t
 place_large(struct vmem *vm, struct place p, uint64_t size)
@@ -92,7 +111,12 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 
 	if (__builtin_expect(size > FL_EXACT, 0))
 		return (place_large(vm, p, size));
-	bn = &fl->fl_bin[size - 1];
+	bn = BIN(fl, (unsigned int)size - 1);
+	if (__builtin_expect(!bin_is_there(fl, (unsigned int)size - 1), 0)) {
+		if (!piece_make(vm, (unsigned int)size - 1))
+			return (PLACE_NONE);
+		bn = BIN(fl, (unsigned int)size - 1);
+	}
 	if (__builtin_expect(!bin_push(vm, bn, item_of(p)), 0))
 		return (PLACE_NONE);
 	if (bn->bn_count == 1)
@@ -125,7 +149,7 @@ static void
 bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
 {
 	struct freelist *fl = &vm->vm_free;
-	struct bin *bn = &fl->fl_bin[bin];
+	struct bin *bn = BIN(fl, bin);
 	uint32_t last = bn->bn_count - 1;
 	struct place p;
 
@@ -174,8 +198,8 @@ fl_moved(struct vmem *vm, struct place p)
 	if ((tag & TAG_LARGE) != 0)
 		large_move(place, p.row);
 	else if (place != PLACE_NONE)
-		*bin_item(&vm->vm_free.fl_bin[tag_size(p) - 1], place) =
-		    item_of(p);
+		*bin_item(BIN(&vm->vm_free, (unsigned int)tag_size(p) - 1),
+		    place) = item_of(p);
 }
 
 /* ---- strays ------------------------------------------------------------- */
@@ -252,9 +276,9 @@ item_check(uint32_t item, unsigned int bin, uint32_t place, struct place *p)
 }
 
 static inline bool
-bin_top(const struct freelist *fl, unsigned int bin, struct place *p)
+bin_top(struct freelist *fl, unsigned int bin, struct place *p)
 {
-	const struct bin *bn = &fl->fl_bin[bin];
+	const struct bin *bn = BIN(fl, bin);
 
 	return (item_check(bin_last(bn), bin, bn->bn_count - 1, p));
 }
@@ -286,7 +310,7 @@ fl_take(struct vmem *vm, uint64_t size, struct place *p)
 	struct row *rw;
 	uint32_t *tag;
 
-	if (size > FL_EXACT || fl->fl_bin[size - 1].bn_count == 0)
+	if (size > FL_EXACT || BIN(fl, (unsigned int)size - 1)->bn_count == 0)
 		return (false);
 	STEP(vm);
 	(void)bin_top(fl, (unsigned int)size - 1, p);
@@ -295,8 +319,8 @@ fl_take(struct vmem *vm, uint64_t size, struct place *p)
 	*tag = (*tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_BUSY;
 	rw->rw_free &= ~(UINT64_C(1) << p->slot);
 	row_due(vm, p->row, size == rw->rw_max);
-	bin_pop(vm, &fl->fl_bin[size - 1]);
-	if (fl->fl_bin[size - 1].bn_count == 0)
+	bin_pop(vm, BIN(fl, (unsigned int)size - 1));
+	if (BIN(fl, (unsigned int)size - 1)->bn_count == 0)
 		bit_off(fl, (unsigned int)size - 1);
 	fl->fl_count--;
 	return (true);
@@ -315,7 +339,7 @@ fl_after(struct vmem *vm, struct place *p)
 	if ((tag & TAG_LARGE) != 0)
 		return (large_place(large_next(&fl->fl_large, place), p));
 	if (place > 0)
-		return (item_check(*bin_item(&fl->fl_bin[size - 1], place - 1),
+		return (item_check(*bin_item(BIN(fl, (unsigned int)size - 1), place - 1),
 		    (unsigned int)size - 1, place - 1, p));
 	bin = bin_first(fl, (unsigned int)size);
 	if (bin < FL_EXACT)
@@ -347,8 +371,14 @@ fl_max(struct vmem *vm)
 void
 fl_fini(struct vmem *vm)
 {
+	struct freelist *fl = &vm->vm_free;
+
 	for (unsigned int bin = 0; bin < FL_EXACT; bin++)
-		bin_fini(vm, &vm->vm_free.fl_bin[bin]);
+		if (bin_is_there(fl, bin))
+			bin_fini(vm, BIN(fl, bin));
+	for (unsigned int i = 0; i < BIN_PIECES; i++)
+		if (fl->fl_piece[i] != UNIT_NIL)
+			pool_put(&fl->fl_piece[i], 1);
 	large_fini(vm, &vm->vm_free.fl_large);
 }
 
@@ -367,7 +397,7 @@ placed_right(struct vmem *vm, struct place p)
 		return (true);
 	if (size > FL_EXACT)
 		return (false);
-	bn = &vm->vm_free.fl_bin[size - 1];
+	bn = BIN(&vm->vm_free, (unsigned int)size - 1);
 	return (place < bn->bn_count &&
 	    item_place(*bin_item(bn, place)).row == p.row);
 }
@@ -402,9 +432,9 @@ fl_check(struct vmem *vm)
 	if (why != NULL)
 		return (why);
 	for (unsigned int bin = 0; bin < FL_EXACT; bin++) {
-		if (bin_has(fl, bin) != (fl->fl_bin[bin].bn_count != 0))
+		if (bin_has(fl, bin) != (BIN(fl, bin)->bn_count != 0))
 			return ("the bitmap of bins is wrong");
-		count += fl->fl_bin[bin].bn_count;
+		count += BIN(fl, bin)->bn_count;
 	}
 	for (unsigned int w = 0; w < FL_WORDS; w++)
 		if ((fl->fl_summary >> w & 1) != (fl->fl_bits[w] != 0))

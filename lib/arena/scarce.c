@@ -94,11 +94,10 @@ row_need(const struct vmem *vm, struct place p, uint64_t start, uint64_t size)
 /* Can [addr, addr + size) be cut out of the segment at p? */
 bool
 arena_affords(
-    const struct vmem *vm, struct place p, uint64_t addr, uint64_t size)
+    struct vmem *vm, struct place p, uint64_t addr, uint64_t size)
 {
-	const struct bin *bn;
 	uint32_t tag = TAG(p);
-	unsigned int need, back = 0;
+	unsigned int need, bin, back = 0;
 
 	if (__builtin_expect(!stock_is_short(vm), 1))
 		return (true);
@@ -106,8 +105,8 @@ arena_affords(
 	/* Its bin may give one back. */
 	if ((tag & (TAG_FREE | TAG_LARGE)) == TAG_FREE &&
 	    (tag & TAG_PLACE) != PLACE_NONE) {
-		bn = &vm->vm_free.fl_bin[tag_size(p) - 1];
-		back = bin_turns(bn->bn_count - 1);
+		bin = (unsigned int)tag_size(p) - 1;
+		back = bin_turns(BIN(&vm->vm_free, bin)->bn_count - 1);
 	}
 	return (need <= vm->vm_nunits + back);
 }
@@ -116,7 +115,7 @@ arena_affords(
 
 /* At either end of the segment at p, or from `at` on. */
 static bool
-affordable_in(const struct vmem *vm, const struct fit *ft, struct place p,
+affordable_in(struct vmem *vm, const struct fit *ft, struct place p,
     uint64_t at, uint64_t *addrp)
 {
 	uint64_t first = tag_addr(vm, p);

@@ -597,6 +597,10 @@ test_pit_23_destroy_gives_all_back(void **state)
 	for (int i = 0; i < 100; i += 2)
 		vmem_free(vm, a[i], (uint64_t)(i % 9 + 1) * PAGE);
 	vmem_xfreeall(vm);
+	/* Free spans: rows, both trees, bins of several levels, records. */
+	for (uint64_t i = 1; i <= 600; i++)
+		assert_int_equal(vmem_add(vm, i << 32, (i % 4 == 0 ? 5000 + i :
+			    i % 4 == 1 ? 300 : 3) * PAGE, VM_NOSLEEP), 0);
 	vmem_destroy(vm);
 	vmem_meta_stat(&after);
 	assert_int_equal(before.ms_tags_total - before.ms_tags_free,
