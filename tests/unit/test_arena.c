@@ -120,6 +120,16 @@ free_interior(vmem_t *vm)
 		vmem_xfree(vm, a + PAGE, PAGE);
 }
 
+/* By the size of the whole, too. */
+static void
+free_interior_whole(vmem_t *vm)
+{
+	vmem_addr_t a;
+
+	if (xalloc(vm, 4 * PAGE, 0, 0, 0, &a) == 0)
+		vmem_xfree(vm, a + PAGE, 4 * PAGE);
+}
+
 static void
 free_foreign(vmem_t *vm)
 {
@@ -167,6 +177,7 @@ test_pit_25_misuse_panics(void **state)
 	expect_panic(free_twice, vm, "vmem_free|test|expected");
 	expect_panic(free_wrong_size, vm, "vmem_xfree|wrong size|16384");
 	expect_panic(free_interior, vm, "vmem_xfree|test|expected");
+	expect_panic(free_interior_whole, vm, "vmem_xfree|no allocation starts");
 	expect_panic(free_foreign, vm, "vmem_xfree|0xdead000");
 	expect_panic(free_part_foreign, vm, "vmem_xfree_part|inside one");
 	expect_panic(both_sleeps, vm, "exactly one of VM_SLEEP");

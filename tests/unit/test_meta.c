@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "arena/arena_impl.h"
 #include "machine.h"
 
 static void
@@ -146,6 +147,45 @@ test_many_arenas(void **state)
 	assert_int_equal(in_child(many_arenas, NULL), 0);
 }
 
+/* The table grows though the meta arena has neither a unit of its own nor room
+ * in the row of tags where it grows: from what the pool keeps back. */
+static void
+reserve(void *arg)
+{
+	enum { MANY = 200000 };
+	struct vmem_meta_stat ms = { 0 };
+	struct machine mc;
+	vmem_addr_t a;
+	vmem_t *vm;
+	uint64_t next;
+
+	(void)arg;
+	machine_start(&mc, 1024 * MIB);
+	vm = vmem_create("many", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
+	    0, VM_NOSLEEP);
+	CHECK(NULL != vm);
+	next = ((uintptr_t)unit_table + MIB) / PAGE;
+	while (ROW(row_find(mc.meta, next).row)->rw_count < ROW_TAGS)
+		CHECK(vmem_xalloc(mc.meta, PAGE, 0, 0, 0, 0, VMEM_ADDR_MAX,
+			  VM_NOSLEEP | VM_LASTFIT, &a) == 0);
+	vmem_meta_stat(&ms);
+	for (unsigned int i = 0; i < MANY && ms.ms_tag_bytes <= MIB; i++) {
+		while (mc.meta->vm_nunits > 0)
+			pool_put(&mc.meta->vm_units[--mc.meta->vm_nunits], 1);
+		CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a) == 0);
+		vmem_meta_stat(&ms);
+	}
+	CHECK(ms.ms_tag_bytes > MIB);
+	machine_check(&mc);
+}
+
+static void
+test_reserve_serves_growth(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(reserve, NULL), 0);
+}
+
 int
 main(void)
 {
@@ -153,6 +193,7 @@ main(void)
 		cmocka_unit_test(test_grow_and_shrink),
 		cmocka_unit_test(test_run_out),
 		cmocka_unit_test(test_many_arenas),
+		cmocka_unit_test(test_reserve_serves_growth),
 	};
 
 	return (cmocka_run_group_tests(tests, NULL, NULL));

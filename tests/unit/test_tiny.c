@@ -227,6 +227,52 @@ test_bin_alone(void **state)
 	    before.ms_tags_total - before.ms_tags_free);
 }
 
+/* ---- records of large segments ---------------------------------------------- */
+
+static uint64_t
+units_used(const vmem_t *vm)
+{
+	struct vmem_meta_stat ms;
+
+	vmem_meta_stat(&ms);
+	return ((ms.ms_tags_total - ms.ms_tags_free) / ROW_TAGS - vm->vm_nunits);
+}
+
+/* A unit that was full takes records again as soon as one of its has gone. */
+static void
+test_records_are_reused(void **state)
+{
+	enum { MANY = 64 };
+	uint32_t record[MANY];
+	vmem_t *vm = arena_new(0);
+	struct larges lg = { .lg_root = LARGE_NIL };
+	uint64_t none = units_used(vm), full;
+
+	(void)state;
+	for (unsigned int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < MANY; i++) {
+			if (round > 0 && i % 2 != 0)
+				continue;
+			assert_int_equal(arena_enter(vm), 0);
+			record[i] = large_insert(vm, &lg, i, 1000, 1);
+			arena_leave(vm);
+			assert_int_not_equal(record[i], LARGE_NIL);
+		}
+		full = units_used(vm);
+		assert_int_equal(full - none, (MANY + 1) / 2);
+		assert_null(large_check(&lg));
+		for (unsigned int i = 0; i < MANY; i += 2) {
+			arena_enter_free(vm);
+			large_remove(vm, &lg, record[i]);
+			arena_leave(vm);
+		}
+		assert_int_equal(units_used(vm), full);
+	}
+	large_fini(vm, &lg);
+	assert_int_equal(units_used(vm), none);
+	vmem_destroy(vm);
+}
+
 /* ---- arenas, filled and emptied in every order ----------------------------- */
 
 #define RANGES 600u
@@ -312,6 +358,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tree_alone),
 		cmocka_unit_test(test_bin_alone),
+		cmocka_unit_test(test_records_are_reused),
 		cmocka_unit_test(test_every_order),
 	};
 

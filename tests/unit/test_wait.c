@@ -813,6 +813,37 @@ test_pit_17_thousand_sleepers_threads(void **state)
 	finish(vm);
 }
 
+static void
+count_reclaim(void *arg, vmem_t *vm, vmem_size_t size, vmem_size_t align,
+    vmem_addr_t minaddr, vmem_addr_t maxaddr)
+{
+	(void)vm, (void)size, (void)align, (void)minaddr, (void)maxaddr;
+	(*(unsigned int *)arg)++;
+}
+
+/* What one request couldn't have isn't tried for those that want as much. */
+static void
+test_pit_17_one_attempt_for_all(void **state)
+{
+	enum { WAITERS = 200 };
+	static struct waiter w[WAITERS];
+	vmem_addr_t a[8];
+	vmem_t *vm = full_arena(8, a);
+	unsigned int reclaims = 0;
+
+	(void)state;
+	vmem_set_reclaim(vm, count_reclaim, &reclaims);
+	for (unsigned int i = 0; i < WAITERS; i++)
+		assert_int_equal(submit(vm, &w[i], 2 * PAGE, 1), EINPROGRESS);
+	reclaims = 0;
+	vmem_xfree(vm, a[3], PAGE);
+	assert_in_range(reclaims, 1, 2);
+	for (unsigned int i = 0; i < WAITERS; i++)
+		assert_int_equal(vmem_cancel(vm, &w[i].vr), 0);
+	vmem_set_reclaim(vm, NULL, NULL);
+	finish(vm);
+}
+
 /* A thousand in four arenas that import from one: what any of them frees goes
  * back there, and on to whoever waits; sizes differ, some have caches, some
  * give up at a deadline.  Lost wake-ups would leave somebody asleep for ever. */
@@ -976,6 +1007,7 @@ main(void)
 		cmocka_unit_test(test_destroy_from_done),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_odd_deadlines),
+		cmocka_unit_test(test_pit_17_one_attempt_for_all),
 		cmocka_unit_test(test_pit_17_thousand_sleepers_threads),
 		cmocka_unit_test(
 		    test_pit_16_thousand_sleepers_in_a_family_threads),
