@@ -79,6 +79,22 @@ exchange_next(struct live *lv, bool large)
 	    VM_NOSLEEP | VM_NEXTFIT, &lv->addr), 0);
 }
 
+/* Two segments at most are cut by the window. */
+static void
+exchange_in_window(struct live *lv, bool large)
+{
+	uint64_t at = lv->addr, room = rng_next(&rng) >> (16 +
+	    rng_below(&rng, 48));
+
+	vmem_xfree(vm, at, lv->size);
+	lv->size = random_size(large);
+	if (vmem_xalloc(vm, lv->size, 0, 0, 0, at, at + lv->size + room,
+	    VM_NOSLEEP | (at % 2 == 0 ? VM_FIRSTFIT : VM_LASTFIT),
+	    &lv->addr) != 0)
+		assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
+		    VM_NOSLEEP, &lv->addr), 0);
+}
+
 static void
 exchange_at(struct live *lv, bool large)
 {
@@ -125,6 +141,7 @@ static const struct kind {
 	{ "alloc and free", exchange, 0 },
 	{ "under constraints", exchange_constrained, ARENA_LOOKS },
 	{ "next fit", exchange_next, 1 },
+	{ "first, last fit", exchange_in_window, 3 },
 	{ "at an address", exchange_at, 0 },
 	{ "free of a part", free_part, 0 },
 	{ "a page of a walk", walk_slice, 0 },
