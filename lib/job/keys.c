@@ -275,6 +275,17 @@ one_of(const struct job_key *jk, const char *text)
 	return (why);
 }
 
+/* As arenas have them, and groups; nothing, where that is the default. */
+static bool
+is_name(const struct job_key *jk, const char *text)
+{
+	size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+	return (text[len] == '\0' && len < JOB_NAME_MAX &&
+	    (len > 0 || jk->jk_default[0] == '\0'));
+}
+
 static int
 set_word(const struct job_key *jk, void *at, const char *text,
     const char **whyp)
@@ -282,8 +293,8 @@ set_word(const struct job_key *jk, void *at, const char *text,
 	int place;
 
 	if (jk->jk_kind == JK_NAME) {
-		*whyp = "a name has at most 31 bytes";
-		if (strlen(text) >= JOB_NAME_MAX)
+		*whyp = "a name has 1 to 31 of A-Z a-z 0-9 _ . -";
+		if (!is_name(jk, text))
 			return (EINVAL);
 		memcpy(at, text, strlen(text) + 1);
 		return (0);

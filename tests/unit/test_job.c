@@ -126,6 +126,8 @@ static const struct {
 	{ "[a]\n[thresholds]\nops < 3\n", "test:3: expected [SECTION]" },
 	{ "[a]\nworkers = 251\n", "which is 1 to 250" },
 	{ "[global]\ninterval = 1ms\n[a]\n", "which is 10ms to" },
+	{ "[global]\narena =\n[a]\n", "a name has 1 to 31 of" },
+	{ "[global]\narena = a\"b\n[a]\n", "a name has 1 to 31 of" },
 	{ "[a]\nwhere = demon\n", "did you mean \"daemon\"?" },
 	{ "[globl]\nseed = 1\n[a]\n", "did you mean [global]?" },
 	{ "[treshold]\nfails = 1\n[a]\n", "did you mean [thresholds]?" },
