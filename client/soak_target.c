@@ -141,15 +141,15 @@ put_wishes(char *to, size_t room, const struct job_want *jw)
 
 /*
  * An allocation that may wait: its reply is looked for until its time is up and
- * a while longer.  When the run ends meanwhile, it is cancelled.
+ * a while longer, which is counted in looks: if everything was stopped for a
+ * while, both ends were.  When the run ends meanwhile, it is cancelled.
  */
 static enum soak_outcome
 await(struct soak_worker *sw, struct link *ln, uint64_t id,
     struct soak_result *sr)
 {
 	struct vmemclient_reply other = VMEMCLIENT_REPLY_INIT;
-	uint64_t until = clock_ns() + UINT64_C(1000000) *
-	    (uint64_t)(sw->sw_group->jg_sleep_ms + WAKE_GRACE_MS);
+	int64_t looks = (sw->sw_group->jg_sleep_ms + WAKE_GRACE_MS) / LOOK_MS;
 	bool cancelled = false;
 	char params[64];
 	int error;
@@ -166,7 +166,7 @@ await(struct soak_worker *sw, struct link *ln, uint64_t id,
 			if (error == 0)
 				error = ETIMEDOUT;
 		}
-	} while (error == ETIMEDOUT && clock_ns() < until);
+	} while (error == ETIMEDOUT && looks-- > 0);
 	vmemclient_reply_fini(&other);
 	if (error == 0)
 		return (outcome_of(ln, "alloc", sr));
