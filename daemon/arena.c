@@ -69,12 +69,6 @@ round_up(vmem_size_t size, vmem_size_t quantum, vmem_size_t *out)
 	return (0);
 }
 
-int
-arena_round(const struct arena *ar, vmem_size_t size, vmem_size_t *out)
-{
-	return (round_up(size, ar->ar_quantum, out));
-}
-
 /* ---- import and release ------------------------------------------------- */
 
 /*

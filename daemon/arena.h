@@ -19,6 +19,7 @@
 #ifndef DAEMON_ARENA_H
 #define DAEMON_ARENA_H
 
+#include <errno.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
@@ -111,7 +112,16 @@ struct arena *arena_unmake(struct arena *ar);
 void arena_latency(struct arena *ar, enum arena_op op, uint64_t ns);
 
 /* Round up to the quantum; ERANGE past 2^64-1. */
-int arena_round(const struct arena *ar, vmem_size_t size, vmem_size_t *out);
+static inline int
+arena_round(const struct arena *ar, vmem_size_t size, vmem_size_t *out)
+{
+	vmem_size_t sum;
+
+	if (__builtin_add_overflow(size, ar->ar_quantum - 1, &sum))
+		return (ERANGE);
+	*out = sum & ~(ar->ar_quantum - 1);
+	return (0);
+}
 
 /* Have bytes of it any meaning? */
 static inline bool

@@ -86,17 +86,17 @@ cache_close(struct arena *ar)
 /* ---- items -------------------------------------------------------------- */
 
 int
-cache_get(const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp)
+cache_get_item(const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp)
 {
-	if (ar->ar_kmem != NULL && size <= KMEM_MAX)
+	if (size <= KMEM_MAX)
 		return (kmem_alloc(ar->ar_kmem, size, addrp));
 	return (vmem_alloc(ar->ar_vm, size, VM_NOSLEEP, addrp));
 }
 
 void
-cache_put(const struct arena *ar, vmem_addr_t addr, vmem_size_t size)
+cache_put_item(const struct arena *ar, vmem_addr_t addr, vmem_size_t size)
 {
-	if (ar->ar_kmem == NULL || size > KMEM_MAX) {
+	if (size > KMEM_MAX) {
 		vmem_free(ar->ar_vm, addr, size);
 		return;
 	}

@@ -27,8 +27,15 @@ void cache_close(struct arena *ar);
 
 /* From a cache if the size has one, else from the arena: vmem_alloc() and
  * vmem_free(), whatever is before the arena. */
-int cache_get(const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp);
-void cache_put(const struct arena *ar, vmem_addr_t addr, vmem_size_t size);
+static inline int cache_get(
+    const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp);
+static inline void cache_put(
+    const struct arena *ar, vmem_addr_t addr, vmem_size_t size);
+/* The same where there is a size table. */
+int cache_get_item(
+    const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp);
+void cache_put_item(
+    const struct arena *ar, vmem_addr_t addr, vmem_size_t size);
 
 /* Back into the arena, and the direct map's free pages: the bytes. */
 uint64_t cache_reap(const struct arena *ar);
@@ -43,5 +50,21 @@ int cache_check(const struct arena *ar, const char **why);
 /* vmem_walk_from(), and with VMEM_ALLOC the pages of the window after that. */
 size_t cache_walk_from(const struct arena *ar, int mask, vmem_addr_t *cursor,
     struct vmem_seg *segs, size_t max, bool *more);
+
+static inline int
+cache_get(const struct arena *ar, vmem_size_t size, vmem_addr_t *addrp)
+{
+	return (ar->ar_kmem != NULL ? cache_get_item(ar, size, addrp) :
+	    vmem_alloc(ar->ar_vm, size, VM_NOSLEEP, addrp));
+}
+
+static inline void
+cache_put(const struct arena *ar, vmem_addr_t addr, vmem_size_t size)
+{
+	if (ar->ar_kmem != NULL)
+		cache_put_item(ar, addr, size);
+	else
+		vmem_free(ar->ar_vm, addr, size);
+}
 
 #endif /* DAEMON_CACHE_H */

@@ -29,6 +29,7 @@
 #define PAUSE_MAX_NS 20000000
 #define LITTLE (LANE_WORDS / 8)
 #define GIVE_BACK 1024u		/* words taken, before the thread is told */
+#define EXPECT (4 * (3 + 2) + 1u)	/* words: 4 pairs of events */
 /* Times are counted from before anybody can read one. */
 #define BASE_TICKS (UINT64_C(1) << 32)
 
@@ -257,9 +258,10 @@ take_event(struct tape *tp, const struct lane *ln, uint64_t head)
 	for (unsigned int i = 0; i < n; i++)
 		words[i] = word_at(ln, head + i);
 	tape_put(tp, words);
-	/* What comes some events later is looked up then: whatever word that
-	 * is, to fetch it does no harm. */
-	tape_expect(tp, word_at(ln, head + 8 * 5 / 2 + 1));
+	/* What comes some events later is looked up then: most likely that
+	 * word is its key, and if not, to fetch it does no harm. */
+	if (head + EXPECT < ln->ln_seen)
+		tape_expect(tp, word_at(ln, head + EXPECT));
 	return (head + n);
 }
 
@@ -297,8 +299,10 @@ merge(struct recorder *rc, uint64_t horizon)
 		uint64_t first = UINT64_MAX, second = horizon;
 		struct lane *from = NULL;
 
+		/* Acquire: as in lane_horizon().  One that has come since
+		 * then has nothing of this round. */
 		for (struct lane *ln = atomic_load_explicit(
-			 &rc->rc_lanes, memory_order_relaxed); ln != NULL;
+			 &rc->rc_lanes, memory_order_acquire); ln != NULL;
 		     ln = ln->ln_next) {
 			uint64_t time = next_time(ln, atomic_load_explicit(
 			    &ln->ln_head, memory_order_relaxed), horizon);

@@ -147,7 +147,7 @@ take(struct soak_worker *sw, const struct arena *ar,
 				   0), &ra->ra_addr));
 }
 
-static void
+SOAK_INLINE void
 give_back(const struct arena *ar, const struct job_range *ra)
 {
 	if (ra->ra_size > ar->ar_qcache_max && plant_bears(PLANT_LEAK))
@@ -159,7 +159,7 @@ give_back(const struct arena *ar, const struct job_range *ra)
 }
 
 /* A bug may be planted here: the real range goes back, another is told. */
-static void
+SOAK_INLINE void
 tell_another(const struct arena *ar, struct job_range *ra)
 {
 	uint64_t told =
@@ -174,7 +174,7 @@ tell_another(const struct arena *ar, struct job_range *ra)
 }
 
 /* What comes with the addresses; false: no frames, and they went back. */
-static bool
+SOAK_INLINE bool
 settle(struct arena *ar, struct job_range *ra)
 {
 	if (ar->ar_kind == ARENA_PAGEABLE &&
@@ -243,11 +243,15 @@ plain_get(struct soak_worker *sw, uint64_t size, struct job_range *ra,
     struct soak_result *sr)
 {
 	struct arena *ar = sw->sw_own;
+	vmem_addr_t addr;
+	vmem_size_t given;
 
-	if (arena_round(ar, size, &ra->ra_size) != 0 ||
-	    cache_get(ar, ra->ra_size, &ra->ra_addr) != 0)
+	/* Not into *ra, which so needn't be in memory: two words written one
+	 * by one, and read as a pair, are a stall. */
+	if (arena_round(ar, size, &given) != 0 ||
+	    cache_get(ar, given, &addr) != 0)
 		return (failed(sr, JOB_NO_SPACE));
-	ra->ra_flags = CACHED;
+	*ra = (struct job_range) { addr, given, 0, CACHED, 0 };
 	return (settle(ar, ra) ? SOAK_DONE : failed(sr, JOB_NO_FRAMES));
 }
 
@@ -280,7 +284,7 @@ do_plain(struct soak_worker *sw, unsigned int n)
 	struct lane *ln = record_wanted((struct arena *)sw->sw_own) ?
 	    record_enter(sw->sw_own) : NULL;
 
-	soak_plain_batch(sw, n, plain_get, plain_put, (void *)ln, plain_note);
+	soak_plain(sw, n, plain_get, plain_put, (void *)ln, plain_note);
 	if (ln != NULL)
 		record_leave(ln);
 }

@@ -151,6 +151,14 @@ job_stream_size(struct job_stream *st)
 	return (js->js_low);
 }
 
+/* Whose turn will be next, in a steady state. */
+static inline const struct job_place *
+job_stream_next_place(const struct job_stream *st)
+{
+	return (&st->st_places[job_stream_pos(st, (size_t)(((unsigned __int128)
+	    st->st_next * st->st_live) >> 64))]);
+}
+
 /*
  * Take one out whose turn it is: it is at *atp, where what is at *lastp is to
  * go.  Random turns are drawn one ahead, so that the next is on its way into
@@ -165,9 +173,7 @@ job_stream_turn(struct job_stream *st, size_t *atp, size_t *lastp)
 		at = job_stream_pos(st, (size_t)(((unsigned __int128)
 		    st->st_next * st->st_count) >> 64));
 		st->st_next = rng_next(&st->st_rng);
-		__builtin_prefetch(&st->st_places[job_stream_pos(st,
-		    (size_t)(((unsigned __int128)st->st_next *
-			st->st_live) >> 64))], 1);
+		__builtin_prefetch(job_stream_next_place(st), 1);
 	} else if (st->st_lifetime == JOB_FIFO) {
 		last = at = st->st_head;
 		st->st_head = (st->st_head + 1) & st->st_mask;

@@ -41,8 +41,32 @@ bool soak_claim(struct soak_worker *sw, const struct job_range *ra);
 void soak_disown(struct soak_worker *sw, const struct job_range *ra);
 void soak_wish_broken(struct soak_worker *sw, const char *wish,
     const struct job_want *jw, const struct job_range *ra);
-void soak_remember_free(
-    struct soak_worker *sw, uint64_t addr, uint64_t size);
+
+#define SOAK_QUANTA_BITS 24
+#define SOAK_QUANTA_MASK ((UINT64_C(1) << SOAK_QUANTA_BITS) - 1)
+
+static inline uint64_t
+soak_quanta(uint64_t size, uint64_t quantum)
+{
+	uint64_t quanta = size >> __builtin_ctzll(quantum);
+
+	return (quanta < SOAK_QUANTA_MASK ? quanta : SOAK_QUANTA_MASK);
+}
+
+static inline void
+soak_remember_free(struct soak_worker *sw, uint64_t addr, uint64_t size)
+{
+	struct soak_tally *ta = sw->sw_tally;
+	uint64_t n = atomic_load_explicit(
+	    &ta->ta_freed_count, memory_order_relaxed);
+
+	ta->ta_freed[n % SOAK_FREED] = (struct soak_freed) { addr,
+		sw->sw_op << SOAK_QUANTA_BITS |
+		    soak_quanta(size, sw->sw_space.sp_quantum) };
+	/* Release: with the count comes the entry. */
+	atomic_store_explicit(
+	    &ta->ta_freed_count, n + 1, memory_order_release);
+}
 
 /* When an oracle began, or 0: some are timed, all are counted. */
 static inline uint64_t
@@ -55,15 +79,22 @@ soak_oracle_begin(struct soak_worker *sw, enum soak_oracle oracle)
 }
 
 static inline void
-soak_oracle_end(struct soak_worker *sw, enum soak_oracle oracle, uint64_t from)
+soak_oracle_timed(
+    struct soak_worker *sw, enum soak_oracle oracle, uint64_t from)
 {
 	struct soak_tally *ta = sw->sw_tally;
 
-	soak_add(&ta->ta_oracle_count[oracle], 1);
 	if (from == 0)
 		return;
 	soak_add(&ta->ta_oracle_timed[oracle], 1);
 	soak_add(&ta->ta_oracle_ns[oracle], ticks_ns(ticks_now() - from));
+}
+
+static inline void
+soak_oracle_end(struct soak_worker *sw, enum soak_oracle oracle, uint64_t from)
+{
+	soak_add(&sw->sw_tally->ta_oracle_count[oracle], 1);
+	soak_oracle_timed(sw, oracle, from);
 }
 
 #endif /* SOAK_IMPL_H */

@@ -23,6 +23,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "util/assert.h"
+
+#define OWNERS_ONES UINT64_C(0x0101010101010101)
+/* Its races are the point: they are what is looked for. */
+#define OWNERS_RACES __attribute__((__no_sanitize__("thread")))
 
 #define OWNERS_MAX 255			/* numbers are 1 ... OWNERS_MAX */
 #define OWNERS_QUANTA_MAX (UINT64_C(1) << 34)	/* 16 GiB of reservation */
@@ -56,16 +63,131 @@ struct owners_conflict {
 	unsigned int oc_owner;	/* whose it is; 0: nobody's */
 };
 
-/* All or nothing: who fails has changed nothing. */
-enum owners_error owners_claim(struct owners *ow, uint64_t addr, uint64_t size,
-    unsigned int owner, struct owners_conflict *conflict);
-enum owners_error owners_release(struct owners *ow, uint64_t addr,
-    uint64_t size, unsigned int owner, struct owners_conflict *conflict);
-
 /* Release all that is left of an owner who is no more; in quanta. */
 uint64_t owners_clear(struct owners *ow, unsigned int owner);
 
 /* Whose the quantum at addr is; 0: nobody's. */
 unsigned int owners_of(const struct owners *ow, uint64_t addr);
+
+/* Who is in the way of [first, first + count), which should be want's. */
+__attribute__((__noinline__, __cold__)) enum owners_error owners_conflict_in(
+    const struct owners *ow, size_t first, size_t count, unsigned int want,
+    struct owners_conflict *conflict);
+
+/* A range's quanta: the first, and how many. */
+static inline enum owners_error
+owners_quanta(const struct owners *ow, uint64_t addr, uint64_t size,
+    size_t *firstp, size_t *countp)
+{
+	uint64_t offset = addr - ow->ow_base;
+
+	if (addr < ow->ow_base || addr > ow->ow_last || size == 0 ||
+	    size - 1 > ow->ow_last - addr)
+		return (OWNERS_OUTSIDE);
+	if (((offset | size) & (ow->ow_quantum - 1)) != 0)
+		return (OWNERS_UNALIGNED);
+	*firstp = (size_t)(offset >> ow->ow_shift);
+	*countp = (size_t)((size - 1) >> ow->ow_shift) + 1;
+	return (OWNERS_OK);
+}
+
+/* ---- n bytes, without a loop where they are few --------------------------
+ * Of 4 bytes or more, as two words that may overlap; between them whole ones.
+ */
+static inline uint64_t
+owners_load(const unsigned char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return (x);
+}
+
+static inline uint32_t
+owners_load_half(const unsigned char *p)
+{
+	uint32_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return (x);
+}
+
+OWNERS_RACES static inline bool
+owners_all_are(const unsigned char *p, size_t n, uint64_t want)
+{
+	uint64_t other = 0;
+
+	if (n >= 8) {
+		for (size_t i = 0; i < n - 8; i += 8)
+			other |= owners_load(p + i) ^ want;
+		return ((other | (owners_load(p + n - 8) ^ want)) == 0);
+	}
+	if (n >= 4)
+		return (((owners_load_half(p) ^ (uint32_t)want) |
+		    (owners_load_half(p + n - 4) ^ (uint32_t)want)) == 0);
+	for (size_t i = 0; i < n; i++)
+		other |= p[i] ^ (want & 0xff);
+	return (other == 0);
+}
+
+OWNERS_RACES static inline void
+owners_make_all(unsigned char *p, size_t n, uint64_t to)
+{
+	const uint32_t half = (uint32_t)to;
+
+	if (n >= 8) {
+		for (size_t i = 0; i < n - 8; i += 8)
+			memcpy(p + i, &to, 8);
+		memcpy(p + n - 8, &to, 8);
+	} else if (n >= 4) {
+		memcpy(p, &half, 4);
+		memcpy(p + n - 4, &half, 4);
+	} else
+		for (size_t i = 0; i < n; i++)
+			p[i] = (unsigned char)to;
+}
+
+/* ---- claims, all or nothing: who fails has changed nothing ---------------- */
+
+static inline enum owners_error
+owners_change(struct owners *ow, uint64_t addr, uint64_t size,
+    unsigned int from, unsigned int to, struct owners_conflict *conflict)
+{
+	size_t first, count;
+	enum owners_error error =
+	    owners_quanta(ow, addr, size, &first, &count);
+
+	if (__builtin_expect(error != OWNERS_OK, 0))
+		return (error);
+	if (__builtin_expect(!owners_all_are(ow->ow_owners + first, count,
+		from * OWNERS_ONES), 0))
+		return (owners_conflict_in(ow, first, count, from, conflict));
+	owners_make_all(ow->ow_owners + first, count, to * OWNERS_ONES);
+	return (OWNERS_OK);
+}
+
+static inline enum owners_error
+owners_claim(struct owners *ow, uint64_t addr, uint64_t size,
+    unsigned int owner, struct owners_conflict *conflict)
+{
+	ASSERT(owner >= 1 && owner <= OWNERS_MAX);
+	return (owners_change(ow, addr, size, 0, owner, conflict));
+}
+
+static inline enum owners_error
+owners_release(struct owners *ow, uint64_t addr, uint64_t size,
+    unsigned int owner, struct owners_conflict *conflict)
+{
+	ASSERT(owner >= 1 && owner <= OWNERS_MAX);
+	return (owners_change(ow, addr, size, owner, 0, conflict));
+}
+
+/* A range will be released soon. */
+static inline void
+owners_expect(const struct owners *ow, uint64_t addr)
+{
+	__builtin_prefetch(ow->ow_owners +
+	    ((addr - ow->ow_base) >> ow->ow_shift), 1);
+}
 
 #endif /* SOAK_OWNERS_H */

@@ -14,35 +14,30 @@ soak_plain_failed(struct soak_worker *sw, uint64_t size,
 	sw->sw_refused = outcome == SOAK_FAILED;
 }
 
-/* What is given: large enough, and nobody else's?  What isn't its own is left
- * alone. */
-bool
-soak_plain_take(
+void
+soak_plain_wish(
     struct soak_worker *sw, uint64_t size, uint64_t addr, uint64_t given)
 {
 	const struct job_range ra = { addr, given, sw->sw_op, 0, sw->sw_owner };
+	const struct job_want jw = { .jw_size = size, .jw_max = UINT64_MAX,
+		.jw_fit = -1 };
 
-	/* All that an allocation without wishes can break. */
-	if (__builtin_expect(given < size ||
-		given - size >= sw->sw_space.sp_quantum ||
-		addr + (given - 1) < addr, 0)) {
-		const struct job_want jw = { .jw_size = size,
-			.jw_max = UINT64_MAX, .jw_fit = -1 };
-
-		soak_wish_broken(sw, given - 1 > UINT64_MAX - addr ?
-		    "the end of the address space" : "size", &jw, &ra);
-	}
-	return (soak_claim(sw, &ra));
+	soak_wish_broken(sw, given < size ||
+	    given - size >= sw->sw_space.sp_quantum ? "size" :
+	    "the end of the address space", &jw, &ra);
 }
 
-void
-soak_plain_leave(struct soak_worker *sw, const struct job_place *pl)
+/* The same again, with what is to be done about it. */
+bool
+soak_plain_conflict(
+    struct soak_worker *sw, uint64_t addr, uint64_t size, bool claim)
 {
-	const struct job_range ra = { pl->pl_addr, pl->pl_size, 0, 0,
-		sw->sw_owner };
+	const struct job_range ra = { addr, size, sw->sw_op, 0, sw->sw_owner };
 
+	if (claim)
+		return (soak_claim(sw, &ra));
 	soak_disown(sw, &ra);
-	soak_remember_free(sw, pl->pl_addr, pl->pl_size);
+	return (true);
 }
 
 static void
@@ -67,6 +62,7 @@ soak_plain_books(struct soak_worker *sw, const struct soak_batch *sb)
 		if (sb->sb_timed[op] > 0)
 			book_latencies(ta, sb, op);
 	}
+	soak_add(&ta->ta_oracle_count[SOAK_ORACLE_OWNERS], sb->sb_oracles);
 	soak_add(&ta->ta_live_bytes, sb->sb_live_bytes);
 	soak_add(&ta->ta_live_ranges, sb->sb_live_ranges);
 }

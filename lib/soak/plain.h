@@ -28,7 +28,7 @@
 struct soak_batch {
 	uint64_t sb_now;	/* the reading at the end of the last operation;
 				 * 0: none, or work of ours came after it */
-	uint64_t sb_ops;
+	uint64_t sb_ops, sb_oracles;
 	uint64_t sb_live_bytes, sb_live_ranges;	/* modulo 2^64 */
 	unsigned int sb_counts[2];	/* of JOB_ALLOC, JOB_FREE */
 	unsigned int sb_timed[2];
@@ -47,9 +47,10 @@ typedef void soak_note_fn(struct soak_tape *tape, enum job_op op,
 /* The rarer parts, out of line. */
 void soak_plain_failed(struct soak_worker *sw, uint64_t size,
     enum soak_outcome outcome, const struct soak_result *sr);
-bool soak_plain_take(
+void soak_plain_wish(
     struct soak_worker *sw, uint64_t size, uint64_t addr, uint64_t given);
-void soak_plain_leave(struct soak_worker *sw, const struct job_place *pl);
+bool soak_plain_conflict(
+    struct soak_worker *sw, uint64_t addr, uint64_t size, bool claim);
 void soak_plain_books(struct soak_worker *sw, const struct soak_batch *sb);
 
 #define SOAK_INLINE static inline __attribute__((__always_inline__))
@@ -76,8 +77,48 @@ soak_plain_end(struct soak_batch *sb, enum job_op op, uint64_t from)
 	sb->sb_ticks[op][sb->sb_timed[op]++] = sb->sb_now - from;
 }
 
+/*
+ * What is given: large enough, and nobody else's?  What isn't its own is left
+ * alone: false.  And before it goes back: still its own?
+ */
+SOAK_INLINE bool
+soak_plain_claim(struct soak_worker *sw, struct soak_batch *sb, uint64_t size,
+    uint64_t addr, uint64_t given)
+{
+	struct owners_conflict oc;
+	uint64_t from;
+
+	/* All that an allocation without wishes can break. */
+	if (__builtin_expect(given - size >= sw->sw_space.sp_quantum ||
+		addr + (given - 1) < addr, 0))
+		soak_plain_wish(sw, size, addr, given);
+	from = soak_oracle_begin(sw, SOAK_ORACLE_OWNERS);
+	if (__builtin_expect(owners_claim(sw->sw_owners, addr, given,
+		sw->sw_owner, &oc) != OWNERS_OK, 0))
+		return (soak_plain_conflict(sw, addr, given, true));
+	soak_oracle_timed(sw, SOAK_ORACLE_OWNERS, from);
+	sb->sb_oracles++;
+	return (true);
+}
+
 SOAK_INLINE void
-soak_plain_alloc(struct soak_worker *sw, struct soak_batch *sb,
+soak_plain_disown(
+    struct soak_worker *sw, struct soak_batch *sb, const struct job_place *pl)
+{
+	struct owners_conflict oc;
+	uint64_t from = soak_oracle_begin(sw, SOAK_ORACLE_OWNERS);
+
+	if (__builtin_expect(owners_release(sw->sw_owners, pl->pl_addr,
+		pl->pl_size, sw->sw_owner, &oc) != OWNERS_OK, 0))
+		(void)soak_plain_conflict(
+		    sw, pl->pl_addr, pl->pl_size, false);
+	soak_oracle_timed(sw, SOAK_ORACLE_OWNERS, from);
+	sb->sb_oracles++;
+	soak_remember_free(sw, pl->pl_addr, pl->pl_size);
+}
+
+SOAK_INLINE void
+soak_plain_alloc(struct soak_worker *sw, struct soak_batch *sb, bool verify,
     soak_get_fn *get, struct soak_tape *tape, soak_note_fn *note)
 {
 	struct job_stream *st = &sw->sw_stream;
@@ -99,9 +140,11 @@ soak_plain_alloc(struct soak_worker *sw, struct soak_batch *sb,
 		    ticks_now(), ra.ra_addr, ra.ra_size);
 	soak_hash(sw, JOB_ALLOC, size, ra.ra_addr, SOAK_DONE);
 	sw->sw_refused = false;
-	if (sw->sw_owners != NULL) {
+	if (verify) {
 		sb->sb_now = 0;
-		if (!soak_plain_take(sw, size, ra.ra_addr, ra.ra_size))
+		/* Whose turn is next has come into the cache by now. */
+		owners_expect(sw->sw_owners, job_stream_next_place(st)->pl_addr);
+		if (!soak_plain_claim(sw, sb, size, ra.ra_addr, ra.ra_size))
 			return;
 	}
 	job_stream_add_place(st, ra.ra_addr, ra.ra_size);
@@ -110,16 +153,16 @@ soak_plain_alloc(struct soak_worker *sw, struct soak_batch *sb,
 }
 
 SOAK_INLINE void
-soak_plain_free(struct soak_worker *sw, struct soak_batch *sb,
+soak_plain_free(struct soak_worker *sw, struct soak_batch *sb, bool verify,
     soak_put_fn *put, struct soak_tape *tape, soak_note_fn *note)
 {
 	struct job_place pl = job_stream_take_place(&sw->sw_stream);
 	uint64_t from;
 
 	sw->sw_refused = false;
-	if (sw->sw_owners != NULL) {
+	if (verify) {
 		sb->sb_now = 0;
-		soak_plain_leave(sw, &pl);
+		soak_plain_disown(sw, sb, &pl);
 	}
 	from = soak_plain_begin(sw, sb, JOB_FREE);
 	if (__builtin_expect(tape != NULL, 0))
@@ -132,16 +175,16 @@ soak_plain_free(struct soak_worker *sw, struct soak_batch *sb,
 	sb->sb_live_ranges--;
 }
 
-/* Up to n operations, at most SOAK_BATCH; at the end only frees, as long as
- * there is something to free.  What a target's st_plain calls. */
 SOAK_INLINE void
-soak_plain_batch(struct soak_worker *sw, unsigned int n, soak_get_fn *get,
-    soak_put_fn *put, struct soak_tape *tape, soak_note_fn *note)
+soak_plain_batch(struct soak_worker *sw, unsigned int n, bool verify,
+    soak_get_fn *get, soak_put_fn *put, struct soak_tape *tape,
+    soak_note_fn *note)
 {
 	struct job_stream *st = &sw->sw_stream;
 	struct soak_batch sb;
 
-	sb.sb_now = sb.sb_live_bytes = sb.sb_live_ranges = 0;
+	sb.sb_now = sb.sb_oracles = 0;
+	sb.sb_live_bytes = sb.sb_live_ranges = 0;
 	sb.sb_counts[JOB_ALLOC] = sb.sb_counts[JOB_FREE] = 0;
 	sb.sb_timed[JOB_ALLOC] = sb.sb_timed[JOB_FREE] = 0;
 	if (sw->sw_ending)
@@ -150,12 +193,28 @@ soak_plain_batch(struct soak_worker *sw, unsigned int n, soak_get_fn *get,
 	for (unsigned int i = 0; i < n; i++) {
 		if (sw->sw_ending || st->st_count >= st->st_live ||
 		    (sw->sw_refused && st->st_count > 0))
-			soak_plain_free(sw, &sb, put, tape, note);
+			soak_plain_free(sw, &sb, verify, put, tape, note);
 		else
-			soak_plain_alloc(sw, &sb, get, tape, note);
+			soak_plain_alloc(sw, &sb, verify, get, tape, note);
 		sw->sw_op += !sw->sw_ending;
 	}
 	soak_plain_books(sw, &sb);
+}
+
+/*
+ * Up to n operations, at most SOAK_BATCH; at the end only frees, as long as
+ * there is something to free.  What a target's st_plain calls: twice the code,
+ * so that the loop without oracles and recording has no traces of them.
+ */
+SOAK_INLINE void
+soak_plain(struct soak_worker *sw, unsigned int n, soak_get_fn *get,
+    soak_put_fn *put, struct soak_tape *tape, soak_note_fn *note)
+{
+	if (sw->sw_owners == NULL && tape == NULL)
+		soak_plain_batch(sw, n, false, get, put, NULL, note);
+	else
+		soak_plain_batch(
+		    sw, n, sw->sw_owners != NULL, get, put, tape, note);
 }
 
 #endif /* SOAK_PLAIN_H */

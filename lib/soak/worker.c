@@ -408,22 +408,11 @@ do_alloc(struct soak_worker *sw)
 	soak_add(&ta->ta_live_ranges, (uint64_t)-1);
 }
 
-#define QUANTA_BITS 24
-#define QUANTA_MASK ((UINT64_C(1) << QUANTA_BITS) - 1)
-
-static uint64_t
-quanta_in(uint64_t size, uint64_t quantum)
-{
-	uint64_t quanta = size >> __builtin_ctzll(quantum);
-
-	return (quanta < QUANTA_MASK ? quanta : QUANTA_MASK);
-}
-
 bool
 soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size,
     uint64_t quantum, uint64_t *opp)
 {
-	uint64_t quanta = quanta_in(size, quantum);
+	uint64_t quanta = soak_quanta(size, quantum);
 	uint64_t n = atomic_load_explicit(
 	    &ta->ta_freed_count, memory_order_acquire);
 
@@ -432,27 +421,12 @@ soak_find_freed(const struct soak_tally *ta, uint64_t addr, uint64_t size,
 		    &ta->ta_freed[(i - 1) % SOAK_FREED];
 
 		if (sf->sf_addr != addr ||
-		    (sf->sf_what & QUANTA_MASK) != quanta)
+		    (sf->sf_what & SOAK_QUANTA_MASK) != quanta)
 			continue;
-		*opp = sf->sf_what >> QUANTA_BITS;
+		*opp = sf->sf_what >> SOAK_QUANTA_BITS;
 		return (true);
 	}
 	return (false);
-}
-
-void
-soak_remember_free(struct soak_worker *sw, uint64_t addr, uint64_t size)
-{
-	struct soak_tally *ta = sw->sw_tally;
-	uint64_t n = atomic_load_explicit(
-	    &ta->ta_freed_count, memory_order_relaxed);
-
-	ta->ta_freed[n % SOAK_FREED] = (struct soak_freed) { addr,
-		sw->sw_op << QUANTA_BITS |
-		    quanta_in(size, sw->sw_space.sp_quantum) };
-	/* Release: with the count comes the entry. */
-	atomic_store_explicit(
-	    &ta->ta_freed_count, n + 1, memory_order_release);
 }
 
 static void
@@ -592,7 +566,7 @@ do_operation(struct soak_worker *sw)
 		if (!take_over(sw) ||
 		    sw->sw_stream.st_count < sw->sw_stream.st_live)
 			return (false);
-		/* FALLTHROUGH */
+		__attribute__((__fallthrough__));
 	case JOB_FREE:
 		do_free(sw);
 		break;

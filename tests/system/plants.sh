@@ -73,6 +73,20 @@ touch = 0
 sleep_ms = 300
 EOF
 
+# Nothing but allocations and frees: inside, a loop of its own.
+cat >"$work/plain.job" <<'EOF'
+[global]
+seed = 5
+duration = 20s
+check = 0
+verify = overlap
+[g]
+workers = 2
+sizes = loguniform:4K-256K
+live = 200
+touch = 0
+EOF
+
 # caught WHERE PLANT JOB PATTERN OPTION...
 caught()
 {
@@ -97,6 +111,9 @@ for where in client daemon; do
 	caught "$where" flip bytes 'bytes changed'
 	caught "$where" stale-mapping bytes "stale bytes: fresh memory isn't zero"
 	caught "$where" leak bytes 'leak: .* is still allocated' --duration 1s
+	caught "$where" overlap plain 'overlap: was given'
+	caught "$where" double-hand-out plain 'overlap: was given'
+	caught "$where" leak plain 'leak: .* is still allocated' --duration 1s
 	caught "$where" lost-wakeup waits 'lost wake-up'
 done
 finish

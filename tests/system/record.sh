@@ -57,6 +57,43 @@ expect 0 'verdict +passed' ctl replay "$work/soak.vmt" --clients 2 --stop-at 200
 [ "$(grep -c '^a' "$work/soak.vmt")" -gt 1000 ] || fail "few were recorded"
 expect 2 "isn't being recorded" ctl record stop
 
+# Threads inside that free each other's ranges, in an arena that is nearly full:
+# the trace never holds more than the arena does.
+cat >"$work/cross.job" <<'EOF'
+[global]
+ops = 30000
+seed = 2
+arena = tight
+arena_size = 4M
+verify = overlap
+[give]
+where = daemon
+workers = 2
+sizes = fixed:4K
+touch = 0
+live = 400
+free_by = take
+[take]
+where = daemon
+workers = 2
+sizes = fixed:4K
+touch = 0
+live = 300
+[own]
+where = daemon
+sizes = fixed:4K
+touch = 0
+live = 200
+EOF
+expect 0 'verdict +passed' ctl soak "$work/cross.job" --record "$work/cross.vmt"
+awk '/^a/ { n++; live++; if (live > most) most = live; at[$2] = 1 }
+    /^f/ { if (!at[$2]) bad++; delete at[$2]; live--; f++ }
+    END { print (bad + 0), (n == f), (n > 5000), (most <= 1024) }' \
+    "$work/cross.vmt" >"$work/got"
+equal '0 1 1 1' "$(cat "$work/got")" "what threads hand over, in the trace"
+expect 0 'verdict +passed' ctl replay "$work/cross.vmt" --clients 2 \
+    --stop-at 20000
+
 # One that is still being recorded when the daemon ends is whole.
 expect 0 '' ctl record start "$work/end.vmt" --arena kmem
 ctl free --arena kmem "$(ctl alloc 4K --arena kmem)" >/dev/null

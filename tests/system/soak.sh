@@ -78,6 +78,37 @@ for seed in 1 1; do
 done >"$work/hashes" 2>/dev/null
 equal 1 "$(sort -u "$work/hashes" | wc -l)" "hashes of a client worker"
 
+# The same of one that only allocates and frees, which has a loop of its own;
+# with and without the oracles, and however much is timed.
+cat >"$work/plain.job" <<'EOF'
+[global]
+ops = 20000
+arena = plain
+arena_size = 64M
+verify = overlap
+[a]
+where = daemon
+touch = 0
+live = 300
+EOF
+sed 's/overlap/off/; s/^ops/timed = 17\n&/' "$work/plain.job" >"$work/fast.job"
+for seed in 1 1 2; do
+	json .total.event_hash soak "$work/plain.job" --seed $seed
+done >"$work/hashes" 2>/dev/null
+json .total.event_hash soak "$work/fast.job" --seed 1 >"$work/fast" 2>/dev/null
+equal 2 "$(sort -u "$work/hashes" | wc -l)" "plain: hashes of seeds 1, 1, 2"
+equal "$(sed -n 1p "$work/hashes") $(sed -n 1p "$work/hashes")" \
+    "$(sed -n 2p "$work/hashes") $(cat "$work/fast")" "plain: runs of one seed"
+json '.total | [.ops, .counts.alloc - .counts.free,
+    .counts.alloc - .latency.alloc.count, .counts.free - .latency.free.count,
+    .oracles.owners.count - .counts.alloc - .counts.free]' \
+    soak "$work/plain.job" --seed 1 >"$work/got" 2>/dev/null
+equal '[20000,0,0,0,0]' "$(tr -d ' \n' <"$work/got")" \
+    "every operation is timed, and verified"
+json '.total | .latency.alloc.count == ((.counts.alloc + 16) / 17 | floor)' \
+    soak "$work/fast.job" --seed 1 >"$work/got" 2>/dev/null
+equal true "$(cat "$work/got")" "one allocation in 17 is timed"
+
 # A threshold decides.
 cat >"$work/miss.job" <<'EOF'
 [global]

@@ -317,7 +317,7 @@ liar_note(struct soak_tape *tape, enum job_op op, uint64_t ticks,
 static void
 liar_plain(struct soak_worker *sw, unsigned int n)
 {
-	soak_plain_batch(sw, n, liar_get, liar_put, NULL, liar_note);
+	soak_plain(sw, n, liar_get, liar_put, NULL, liar_note);
 }
 
 /* Without and with a loop of its own for plain workers. */
