@@ -17,10 +17,11 @@ check_turn(const struct vmem *vm, vmem_addr_t addr, uint8_t was, uint8_t now)
 {
 	const struct slabs *sb = vm->vm_front.fr_slabs;
 	uint64_t start = addr & sb->sb_mask;
-	struct slab *sl = slab_first(sb, start);
+	uint32_t h = slab_first(sb, start);
+	struct slab *sl = SLAB(h);
 	_Atomic(uint8_t) *state;
 
-	if (__builtin_expect(atomic_load_explicit(
+	if (__builtin_expect(h == UNIT_NIL || atomic_load_explicit(
 		&sl->sl_addr, memory_order_relaxed) != start, 0))
 		return (false);
 	state = slab_state_of(sl, (addr ^ start) >> vm->vm_front.fr_shift);

@@ -145,7 +145,7 @@ keep(struct qcache *qc, uint32_t unit, bool full)
 	struct depot *dp = &qc->qc_depot;
 
 	if (full && dp->dp_full.ml_count >=
-		FULL_MAX * qc->qc_set->qs_percpu->pc_count)
+		FULL_MAX * qc->qc_set->qs_percpu->pc_cpus)
 		return (false);
 	list_push(full ? &dp->dp_full : &dp->dp_empty, unit);
 	if (full)

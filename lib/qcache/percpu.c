@@ -15,11 +15,20 @@
  *
  * VMEM_RSEQ in the environment lowers the choice: "off" is the lock, "cpu" the
  * index by cpu_id.
+ *
+ * How many areas there can be.  A sequence uses its index unchecked: so there is
+ * a place for each CPU that the kernel could ever have, plugged in or not
+ * (`possible': an index, of either kind, is below the last of those).  Where that
+ * can't be read, sequences aren't used.  What is in a place costs memory only
+ * once a thread ran there.  A CPU that is unplugged, or that affinity keeps all
+ * threads from, leaves an area that others may empty (drain.c, 1), and finds it
+ * as it was if it comes back.
  */
 #include "config.h"
 
 #include "qcache/percpu.h"
 
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
@@ -91,13 +100,53 @@ wanted_mode(enum percpu_mode best)
 	return (best);
 }
 
+/* The number after the last one in a list as "0-3,8-15\n"; 0: it isn't one. */
+unsigned int
+percpu_parse(const char *text)
+{
+	unsigned int last = 0, digits = 0;
+
+	for (; *text != '\0' && *text != '\n'; text++)
+		if (*text >= '0' && *text <= '9') {
+			last = (digits++ == 0 ? 0 : last * 10) +
+			    (unsigned int)(*text - '0');
+			if (digits > 6)
+				return (0);
+		} else if ((*text == '-' || *text == ',') && digits > 0)
+			digits = 0;
+		else
+			return (0);
+	return (digits > 0 ? last + 1 : 0);
+}
+
+/* CPUs that there could ever be, or 0: the kernel doesn't say. */
+static unsigned int
+possible_cpus(void)
+{
+	char text[256];
+	ssize_t n;
+	int fd = open("/sys/devices/system/cpu/possible",
+	    O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return (0);
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	return (percpu_parse(text));
+}
+
 static void
 choose(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_CONF);
 
-	the.pc_count = n < 1 ? 1 : (unsigned int)n;
-	the.pc_mode = wanted_mode(best_mode());
+	the.pc_cpus = n < 1 ? 1 : (unsigned int)n;
+	the.pc_count = possible_cpus();
+	the.pc_mode = the.pc_count == 0 ? PERCPU_LOCK :
+					  wanted_mode(best_mode());
+	if (the.pc_count == 0)
+		the.pc_count = the.pc_cpus;
 	if (the.pc_count > PERCPU_MAX)
 		the.pc_count = PERCPU_MAX;
 	the.pc_place.rp_index = the.pc_place.rp_cs - RSEQ_OFF_CS +

@@ -22,6 +22,7 @@ struct percpu {
 	enum percpu_mode pc_mode;
 	struct rseq_place pc_place;
 	unsigned int pc_count;	/* areas: every index is below */
+	unsigned int pc_cpus;	/* CPUs, as far as is known */
 };
 
 /* The same for the whole life of the process. */
@@ -29,6 +30,9 @@ const struct percpu *percpu_get(void);
 
 /* This thread's index, as a rule; it may change at any time. */
 unsigned int percpu_index(const struct percpu *pc);
+
+/* For tests: how many CPUs a list of the kernel's goes up to. */
+unsigned int percpu_parse(const char *text);
 
 /* All threads are outside of sequences, and see what was stored before; what
  * they stored is seen.  Not with PERCPU_LOCK. */

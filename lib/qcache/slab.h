@@ -79,16 +79,15 @@ slab_state_of(struct slab *sl, uint64_t quantum)
 	return (*slab_states(sl) + quantum * SLAB_LINE);
 }
 
-/* The first header of the chain in which a slab's would be, or where there is
- * nothing: for UNIT_NIL, too, names a place that can be looked at. */
-static inline struct slab *
+/* The first header of the chain in which that of a slab would be, or UNIT_NIL. */
+static inline uint32_t
 slab_first(const struct slabs *sb, uint64_t start)
 {
 	const struct slabtable *st =
 	    atomic_load_explicit(&sb->sb_table, memory_order_acquire);
 
-	return (SLAB(atomic_load_explicit(
-	    &st->st_chain[slab_hash(st, start)], memory_order_acquire)));
+	return (atomic_load_explicit(
+	    &st->st_chain[slab_hash(st, start)], memory_order_acquire));
 }
 
 #endif /* QCACHE_SLAB_H */

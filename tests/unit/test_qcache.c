@@ -22,6 +22,8 @@
 #include <unistd.h>
 #include <vmem.h>
 
+#include "qcache/percpu.h"
+
 #define PAGE 4096u
 #define SIZE (UINT64_C(1) << 30)
 #define MANY 1000u
@@ -269,6 +271,13 @@ free_part(vmem_t *vm)
 		_exit(1);
 }
 
+/* Of slabs none is there yet; the first would begin at 0. */
+static void
+free_in_none(vmem_t *vm)
+{
+	vmem_free(vm, 0, PAGE);
+}
+
 static void
 test_misuse(void **state)
 {
@@ -279,16 +288,40 @@ test_misuse(void **state)
 	expect_panic(free_interior, "no range starts there");
 	expect_panic(free_unaligned, "no allocation starts there");
 	expect_panic(free_foreign, "no allocation starts there");
+	expect_panic(free_in_none, "no allocation starts there");
 	expect_panic(xfree_cached, "freed already");
 	expect_panic(xfree_allocated, "a range of a quantum cache");
 	expect_panic(xfree_slab, "a range of a quantum cache");
 	expect_panic(free_part, "inside one allocation");
 }
 
+/* Lists of CPUs: what an index is below. */
+static void
+test_possible_cpus(void **state)
+{
+	(void)state;
+	assert_int_equal(percpu_parse("0\n"), 1);
+	assert_int_equal(percpu_parse("0-1\n"), 2);
+	assert_int_equal(percpu_parse("0-3,8-15\n"), 16);
+	assert_int_equal(percpu_parse("0,2,4\n"), 5);
+	assert_int_equal(percpu_parse("0-511"), 512);
+	assert_int_equal(percpu_parse(""), 0);
+	assert_int_equal(percpu_parse("\n"), 0);
+	assert_int_equal(percpu_parse("0-\n"), 0);
+	assert_int_equal(percpu_parse(",1\n"), 0);
+	assert_int_equal(percpu_parse("all\n"), 0);
+	assert_int_equal(percpu_parse("0-99999999999\n"), 0);
+	/* More than a table takes: locks, and indices that wrap. */
+	assert_true(percpu_get()->pc_count >= 1 &&
+	    percpu_get()->pc_count <= PERCPU_MAX);
+	assert_true(percpu_index(percpu_get()) < percpu_get()->pc_count);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_possible_cpus),
 		cmocka_unit_test(test_counters),
 		cmocka_unit_test(test_tick_gives_back_the_idle),
 		cmocka_unit_test(test_xfreeall),

@@ -28,11 +28,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vmem.h>
 
+#include "qcache/rseq.h"
 #include "util/rng.h"
 
 #define PAGE 4096u
@@ -356,6 +358,73 @@ test_stepped_through(void **state)
 	step_through(0, "off");
 }
 
+/* ---- a thread without restartable sequences -------------------------------- */
+
+#ifdef HAVE_RSEQ
+/* What glibc did when the thread began, undone: as for a thread whose
+ * registration was refused. */
+static void
+unregister(void)
+{
+	CHECK(syscall(SYS_rseq, (char *)__builtin_thread_pointer() +
+		  __rseq_offset, 32, 1 /* RSEQ_FLAG_UNREGISTER */,
+		  RSEQ_SIG) == 0);
+}
+
+static void *
+unregistered(void *arg)
+{
+	uint64_t addr[100];
+
+	(void)arg;
+	unregister();
+	for (unsigned int round = 0; round < 20; round++) {
+		for (unsigned int i = 0; i < 100; i++) {
+			CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr[i]) == 0);
+			atomic_fetch_add(&allocs, 1);
+			claim(addr[i], 1, 99);
+		}
+		for (unsigned int i = 0; i < 100; i++)
+			put(addr[i] + 1);
+	}
+	return (NULL);
+}
+
+/* One such beside others, which have sequences. */
+static void
+with_unregistered(vm_flag_t flags)
+{
+	pthread_t threads[2], other;
+
+	if (strcmp(vmem_qcache_mechanism(), "lock") == 0)
+		return; /* nobody is registered */
+	open_arena(flags);
+	CHECK(pthread_create(&other, NULL, unregistered, NULL) == 0);
+	for (uintptr_t i = 0; i < 2; i++)
+		CHECK(pthread_create(
+			  &threads[i], NULL, worker, (void *)(i + 1)) == 0);
+	CHECK(pthread_join(other, NULL) == 0);
+	for (unsigned int i = 0; i < 2; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	close_arena();
+}
+
+static void
+test_unregistered_thread(void **state)
+{
+	(void)state;
+	in_child(with_unregistered, 0, NULL);
+	in_child(with_unregistered, VM_CHECK, "cpu");
+}
+#else
+static void
+test_unregistered_thread(void **state)
+{
+	(void)state;
+	skip();
+}
+#endif
+
 /* ---- other CPUs ------------------------------------------------------------ */
 
 /* Leaves all of the arena in the caches of the CPU that it runs on. */
@@ -421,6 +490,7 @@ main(void)
 		cmocka_unit_test(test_storm_by_cpu),
 		cmocka_unit_test(test_storm_with_locks),
 		cmocka_unit_test(test_stepped_through),
+		cmocka_unit_test(test_unregistered_thread),
 		cmocka_unit_test(test_parked_elsewhere),
 	};
 
