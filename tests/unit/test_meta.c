@@ -165,11 +165,12 @@ reserve(void *arg)
 	    0, VM_NOSLEEP);
 	CHECK(NULL != vm);
 	next = ((uintptr_t)unit_table + MIB) / PAGE;
-	while (ROW(row_find(mc.meta, next).row)->rw_count < ROW_TAGS)
-		CHECK(vmem_xalloc(mc.meta, PAGE, 0, 0, 0, 0, VMEM_ADDR_MAX,
-			  VM_NOSLEEP | VM_LASTFIT, &a) == 0);
 	vmem_meta_stat(&ms);
 	for (unsigned int i = 0; i < MANY && ms.ms_tag_bytes <= MIB; i++) {
+		while (ROW(row_find(mc.meta, next).row)->rw_count < ROW_TAGS)
+			CHECK(vmem_xalloc(mc.meta, PAGE, 0, 0, 0, 0,
+				  VMEM_ADDR_MAX, VM_NOSLEEP | VM_LASTFIT,
+				  &a) == 0);
 		while (mc.meta->vm_nunits > 0)
 			pool_put(&mc.meta->vm_units[--mc.meta->vm_nunits], 1);
 		CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a) == 0);
