@@ -118,7 +118,7 @@ take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 {
 	struct place p;
 
-	if (!fl_best(vm, to_quanta(vm, size), &p)) {
+	if (!fl_lowest(vm, to_quanta(vm, size), &p)) {
 		vm->vm_lookups++;
 		leave_inline(vm);
 		return (plain_slow(vm, size, flags, addrp));
@@ -130,7 +130,7 @@ take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 }
 
 /*
- * What most requests are: any `size' bytes, by instant or best fit.  No more
+ * What most requests are: any `size' bytes, by instant fit.  No more
  * than arena_take() does, in fewer steps; the ways on from here are elsewhere,
  * and nothing is kept for them, so that the compiler has registers for this.
  */
@@ -151,7 +151,7 @@ take_plain(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 static inline bool
 is_plain(const struct vmem *vm, vm_flag_t flags)
 {
-	return ((VM_POLICY(vm, flags) & (VM_INSTANTFIT | VM_BESTFIT)) != 0);
+	return ((VM_POLICY(vm, flags) & VM_INSTANTFIT) != 0);
 }
 
 /* There are no units: what needs none can be had all the same. */

@@ -331,6 +331,7 @@ void fl_insert(struct vmem *vm, struct place p);
 void fl_remove(struct vmem *vm, struct place p);
 void fl_moved(struct vmem *vm, struct place p);
 bool fl_best(struct vmem *vm, uint64_t size, struct place *p);
+bool fl_lowest(struct vmem *vm, uint64_t size, struct place *p);
 bool fl_after(struct vmem *vm, struct place *p);
 uint64_t fl_max(struct vmem *vm);
 void fl_adopt(struct vmem *vm);

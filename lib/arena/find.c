@@ -241,7 +241,7 @@ arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
 	if (by_address(ft))
 		return (find_by_address(vm, ft, p, addrp));
 	if (ft->ft_plain) {
-		found = fl_best(vm, to_quanta(vm, ft->ft_size), p);
+		found = fl_lowest(vm, to_quanta(vm, ft->ft_size), p);
 		if (found)
 			*addrp = tag_addr(vm, *p);
 	} else
