@@ -70,6 +70,8 @@ struct vmpager_config {
 					 * "none" */
 	enum vmpager_mode pc_mode;
 	enum vmpager_commit pc_commit;
+	uint32_t pc_without;		/* do as on a kernel that lacks it:
+					 * VMPAGER_HAS_MOVE, or 0 */
 };
 
 struct vmpager;

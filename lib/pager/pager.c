@@ -292,6 +292,7 @@ vmpager_create(const struct vmpager_config *config, struct vmpager **pagerp)
 	if (pg == NULL)
 		return (ENOMEM);
 	pg->pg_mode = mode;
+	pg->pg_without = config->pc_without;
 	pg->pg_fd = pg->pg_stop_fd = -1;
 	lock_init(&pg->pg_lock, "pager", LOCK_PAGER);
 	error = swap_init(

@@ -348,6 +348,7 @@ struct vmpager {
 	struct bounce pg_bounce;	/* modes of the MMU */
 	int pg_fd;		/* [I] uffd; or /proc/self/mem; or -1 */
 	int pg_stop_fd;		/* [I] uffd-thread: ends vmpager_serve() */
+	uint32_t pg_without;	/* [I] features not to be used: pc_without */
 	bool pg_move;		/* [I] uffd: UFFDIO_MOVE is there */
 	_Atomic uint32_t pg_servers;	/* [a] threads in vmpager_serve() */
 	_Atomic uint32_t pg_faulter;	/* [a] who faulted last, and ... */

@@ -113,7 +113,8 @@ uffd_start(struct vmpager *pg, uint64_t frames, uint64_t features)
 	const struct frame_pool *fp = &pg->pg_pool;
 	int error;
 
-	pg->pg_fd = uffd_open(features | UFFD_FEATURE_MOVE);
+	if ((pg->pg_without & VMPAGER_HAS_MOVE) == 0)
+		pg->pg_fd = uffd_open(features | UFFD_FEATURE_MOVE);
 	pg->pg_move = pg->pg_fd >= 0;
 	if (pg->pg_fd < 0)
 		pg->pg_fd = uffd_open(features);

@@ -32,6 +32,7 @@
 
 static vmem_addr_t fixture_base = 0xffff900000000000;
 static enum vmpager_mode fixture_mode = VMPAGER_SOFTWARE;
+static uint32_t fixture_without;	/* as pc_without */
 static uint64_t fixture_room;	/* pages to map at BASE, if more than the map */
 
 struct fixture {
@@ -74,6 +75,7 @@ fixture_open(uint64_t frames, uint64_t slots, enum vmpager_commit commit,
 		.pc_swap = slots == NO_SWAP ? "none" : swap,
 		.pc_mode = fixture_mode,
 		.pc_commit = commit,
+		.pc_without = fixture_without,
 	};
 	struct fixture fx;
 
@@ -131,6 +133,21 @@ fixture_close(struct fixture *fx)
 		(void)munmap((void *)(uintptr_t)fixture_base, fx->fx_bytes);
 }
 
+/* A mode that has another way where the kernel has no UFFDIO_MOVE: the tests
+ * again, by that way. */
+static inline int
+fixture_without_move(int (*group)(const char *name), const char *mode)
+{
+	char name[64];
+	int failed;
+
+	(void)snprintf(name, sizeof(name), "%s without UFFDIO_MOVE", mode);
+	fixture_without = VMPAGER_HAS_MOVE;
+	failed = group(name);
+	fixture_without = 0;
+	return (failed);
+}
+
 /* Run a group of tests in each of the modes that work here, or in the one that
  * $VMPAGER_MODE names.  Returns how many failed. */
 static inline int
@@ -160,6 +177,9 @@ fixture_each_mode(int (*group)(const char *name))
 		}
 		fixture_mode = (enum vmpager_mode)mode;
 		failed += group(name);
+		if ((su.su_kernel & VMPAGER_HAS_MOVE) != 0 &&
+		    (mode == VMPAGER_UFFD || mode == VMPAGER_UFFD_THREAD))
+			failed += fixture_without_move(group, name);
 	}
 	return (failed);
 }

@@ -25,6 +25,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "pager/pager_impl.h"
 #include "util/clock.h"
 #include "util/rng.h"
 
@@ -183,6 +184,40 @@ test_reading_leaves_pages_clean(void **state)
 	fixture_close(&fx);
 }
 
+/* One thread alone: evicted pages are moved to their frames, which keep the
+ * memory; or, without UFFDIO_MOVE, are protected, written, dropped, and copied
+ * in again, and no frame ever has any. */
+static void
+test_ways_out(void **state)
+{
+	const struct frame_pool *fp;
+	unsigned int staged = 0;
+	uint64_t affected;
+
+	(void)state;
+	if (fixture_mode != VMPAGER_UFFD)
+		skip();
+	fx = fixture_open(16, 64, VMPAGER_OVERCOMMIT, NULL, 64);
+	fp = &fx.fx_pager->pg_pool;
+	assert_int_equal(vmpager_register(fx.fx_map, BASE, 64 * PAGE), 0);
+	for (uint32_t version = 1; version <= 8; version++)
+		for (uint64_t page = 0; page < 64; page++) {
+			assert_true(page_is(page, version - 1));
+			page_write(page, version);
+		}
+	assert_int_equal(vmpager_advise(fx.fx_map, BASE, 64 * PAGE,
+			     VMPAGER_DONTNEED, &affected), 0);
+	assert_int_equal(affected, 16);
+	for (uint32_t frame = 0; frame < frame_total(fp); frame++)
+		staged += fp->fp_staged[frame] != 0;
+	assert_int_equal(staged != 0, fx.fx_pager->pg_move);
+	if (fixture_without != 0)
+		assert_false(fx.fx_pager->pg_move);
+	for (uint64_t page = 0; page < 64; page++)
+		assert_true(page_is(page, 8));
+	fixture_close(&fx);
+}
+
 /* ---- recovery points ------------------------------------------------------*/
 
 static int
@@ -271,7 +306,8 @@ static struct vmpager *
 child_pager(struct vmpager_map **mapp)
 {
 	const struct vmpager_config config = { .pc_frames_bytes = 64 * PAGE,
-		.pc_swap = "none", .pc_mode = fixture_mode };
+		.pc_swap = "none", .pc_mode = fixture_mode,
+		.pc_without = fixture_without };
 	struct vmpager *pager;
 
 	fixture_memory(&fx, 64);
@@ -655,6 +691,9 @@ thrash_seconds(void)
 {
 	const char *text = getenv("VMPAGER_THRASH_S");
 
+	/* Several threads go the other way anyway, most of the time. */
+	if (fixture_without != 0)
+		return (text != NULL ? strtod(text, NULL) / 5 : 2);
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 	return (text != NULL ? strtod(text, NULL) : 2);
 #else
@@ -773,6 +812,7 @@ group(const char *name)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pointers_work),
 		cmocka_unit_test(test_reading_leaves_pages_clean),
+		cmocka_unit_test(test_ways_out),
 		cmocka_unit_test(test_guard_returns_the_errno),
 		cmocka_unit_test(test_touch_returns_the_errno),
 		cmocka_unit_test(test_registering_makes_no_system_call),
