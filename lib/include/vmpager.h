@@ -28,8 +28,8 @@
  *		nothing is lost, and another try may be luckier
  *   ENOSPC	the same, for want of space where the swap is
  *
- * A pager doesn't survive fork(2): a child that uses it gets SIGSEGV.  Create
- * it after daemonizing.
+ * A pager doesn't survive fork(2): a child that uses it, or the addresses of a
+ * map in a mode of the MMU, gets SIGSEGV.  Create it after daemonizing.
  */
 #ifndef VMPAGER_H
 #define VMPAGER_H
@@ -115,7 +115,8 @@ VMEM_EXPORT void vmpager_destroy(struct vmpager *pager); /* NULL is ignored */
  * readable and writable, better with MAP_NORESERVE (else an errno of
  * madvise(2), mprotect(2) or userfaultfd(2)).  Its contents are lost, its
  * protection is the pager's business until the map is destroyed, and then it
- * is readable, writable and zero again.
+ * is readable, writable and zero again.  Children of fork(2) don't have it, also
+ * after that (MADV_DONTFORK): what isn't resident would read as zeros there.
  */
 VMEM_EXPORT int vmpager_map_create(struct vmpager *pager, vmem_addr_t base,
     vmem_size_t size, struct vmpager_map **mapp);

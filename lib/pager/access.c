@@ -305,8 +305,12 @@ held_give_slot(struct vmpager_map *mp, uint64_t page, uint32_t frame)
 
 	old = atomic_fetch_or_explicit(
 	    &mp->mp_ptes[page], PTE_DIRTY, memory_order_relaxed);
-	if ((old & PTE_DIRTY) == 0)
+	if ((old & PTE_DIRTY) == 0) {
 		count_add(mp, COUNT_DIRTIED);
+		/* What is dirty can be written to; if this fails, the first
+		 * write will be a fault, and try again. */
+		(void)pg->pg_mode->md_upgrade(mp, page);
+	}
 	slot = atomic_exchange_explicit(&pg->pg_pool.fp_frames[frame].fr_slot,
 	    NO_SLOT, memory_order_relaxed);
 	if (slot != NO_SLOT)

@@ -130,6 +130,7 @@ sigsegv_map_init(struct vmpager_map *mp)
 	if (madvise(at, len, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
 		return (errno);
 	if (madvise(at, len, MADV_DONTNEED) != 0 ||
+	    madvise(at, len, MADV_DONTFORK) != 0 ||
 	    mprotect(at, len, PROT_NONE) != 0)
 		return (errno);
 	return (trap_add(mp));

@@ -172,25 +172,36 @@ trap_default(int signal, const siginfo_t *si)
 		(void)raise(signal);
 }
 
+/* Which signal this thread has passed on: the kernel's frame and ours.  A
+ * handler may never return from it, and jump away instead, so what is here may
+ * be outdated: the same signal comes back only from deeper in the stack, while
+ * another one that happens to lie in the same place finds us just as deep. */
+struct passed {
+	const void *pa_context;
+	const char *pa_frame;
+};
+static __thread __attribute__((tls_model("initial-exec"))) struct passed passed;
+
 /* Not ours: as if we weren't there.  A handler that passes it back to us, since
  * each was installed after the other once, has no answer either. */
-static void
+static __attribute__((noinline)) void
 trap_pass(int signal, siginfo_t *si, void *context)
 {
-	static __thread __attribute__((tls_model("initial-exec"))) bool passing;
 	const struct sigaction *sa = before(signal);
+	const char *frame = __builtin_frame_address(0);
+	bool back = context == passed.pa_context && frame < passed.pa_frame;
 
-	if (passing || (sa->sa_flags & SA_SIGINFO) == 0) {
-		if (passing || sa->sa_handler == SIG_DFL ||
-		    sa->sa_handler == SIG_IGN)
-			trap_default(signal, si);
-		else
-			sa->sa_handler(signal);
+	if (back || ((sa->sa_flags & SA_SIGINFO) == 0 &&
+	    (sa->sa_handler == SIG_DFL || sa->sa_handler == SIG_IGN))) {
+		trap_default(signal, si);
 		return;
 	}
-	passing = true;
-	sa->sa_sigaction(signal, si, context);
-	passing = false;
+	passed = (struct passed){ context, frame };
+	if ((sa->sa_flags & SA_SIGINFO) != 0)
+		sa->sa_sigaction(signal, si, context);
+	else
+		sa->sa_handler(signal);
+	passed = (struct passed){ NULL, NULL };
 }
 
 /* Did the instruction write?  Where it can't be told, it is taken for a read

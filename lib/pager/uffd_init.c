@@ -167,7 +167,9 @@ uffd_map_init(struct vmpager_map *mp)
 	/* A huge page would come in without a fault for each of its pages. */
 	if (madvise(at, len, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
 		return (errno);
-	if (madvise(at, len, MADV_DONTNEED) != 0)
+	/* A child's pages wouldn't be registered, and read as zeros. */
+	if (madvise(at, len, MADV_DONTNEED) != 0 ||
+	    madvise(at, len, MADV_DONTFORK) != 0)
 		return (errno);
 	error = uffd_register(mp->mp_pager, at, len);
 	return (error != 0 ? error : trap_add(mp));

@@ -380,6 +380,103 @@ test_pitfall_8_strays_are_passed_on(void **state)
 	assert_int_equal(in_child(stray_with_handler), 42);
 }
 
+static sigjmp_buf away;
+
+static void
+jump_away(int signal)
+{
+	(void)signal;
+	siglongjmp(away, 1);
+}
+
+/* A handler that isn't of the kind with a siginfo_t, and never returns. */
+static void
+stray_that_jumps(void)
+{
+	struct sigaction sa = { .sa_handler = jump_away };
+	volatile int jumps = 0;
+
+	(void)sigaction(SIGBUS, &sa, NULL);
+	(void)sigaction(SIGSEGV, &sa, NULL);
+	if (sigsetjmp(away, 1) == 0)
+		(void)fixture_open(4, NO_SWAP, VMPAGER_OVERCOMMIT, NULL, 16);
+	else
+		jumps++;
+	if (jumps < 5)
+		words(3)[0] = 1;
+	_exit(40 + jumps);
+}
+
+/* 2.8: one stray after another, in the same place of the stack, each is passed
+ * on; that the handler hasn't returned from the last doesn't matter. */
+static void
+test_pitfall_8_handlers_jump_away(void **state)
+{
+	(void)state;
+	if (fixture_mode == VMPAGER_UFFD_THREAD)
+		skip();		/* nobody serves in the children */
+	assert_int_equal(in_child(stray_that_jumps), 45);
+}
+
+static struct sigaction ours;	/* the pager's */
+static volatile int rounds;
+
+static void
+pass_back(int signal, siginfo_t *si, void *context)
+{
+	if (++rounds > 3)
+		_exit(43);
+	ours.sa_sigaction(signal, si, context);
+}
+
+/* 2.8: two that each found the other before: it ends, by the signal. */
+static void
+stray_in_a_ring(void)
+{
+	struct sigaction sa = { .sa_sigaction = pass_back,
+		.sa_flags = SA_SIGINFO };
+	int own = fixture_mode == VMPAGER_SIGSEGV ? SIGSEGV : SIGBUS;
+	struct vmpager_map *map;
+
+	(void)sigaction(own, &sa, NULL);
+	(void)child_pager(&map);
+	(void)sigaction(own, NULL, &ours);
+	words(3)[0] = 1;
+}
+
+static void
+test_pitfall_8_rings_end(void **state)
+{
+	(void)state;
+	if (fixture_mode == VMPAGER_UFFD_THREAD)
+		skip();
+	assert_int_equal(in_child(stray_in_a_ring),
+	    256 + (fixture_mode == VMPAGER_SIGSEGV ? SIGSEGV : SIGBUS));
+}
+
+static void
+read_first_page(void)
+{
+	_exit(words(0)[10] == 0 ? 44 : 45);
+}
+
+/* 2.4: a child doesn't read zeros where its parent has a page, in a frame or in
+ * the swap. */
+static void
+test_pitfall_4_fork(void **state)
+{
+	(void)state;
+	fx = fixture_open(16, 64, VMPAGER_OVERCOMMIT, NULL, 32);
+	assert_int_equal(vmpager_register(fx.fx_map, BASE, 32 * PAGE), 0);
+	page_write(0, 1);
+	assert_int_equal(in_child(read_first_page), 256 + SIGSEGV);
+	for (uint64_t page = 1; page < 32; page++)
+		page_write(page, 1);
+	assert_int_equal(in_child(read_first_page), 256 + SIGSEGV);
+	assert_true(page_is(0, 1));
+	fixture_close(&fx);
+}
+
 static __attribute__((noinline)) bool
 use_much_stack(void)
 {
@@ -820,7 +917,10 @@ group(const char *name)
 		cmocka_unit_test(test_pitfall_3_scattered_pages),
 		cmocka_unit_test(test_pitfall_3_sigsegv_bounds_frames),
 		cmocka_unit_test(test_pitfall_6_locked_memory),
+		cmocka_unit_test(test_pitfall_4_fork),
 		cmocka_unit_test(test_pitfall_8_strays_are_passed_on),
+		cmocka_unit_test(test_pitfall_8_handlers_jump_away),
+		cmocka_unit_test(test_pitfall_8_rings_end),
 		cmocka_unit_test(test_pitfall_8_alternate_stack),
 		cmocka_unit_test(test_thrashing_four_times_the_frames),
 		cmocka_unit_test(test_thrashing_unprivileged),
