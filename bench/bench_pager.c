@@ -243,6 +243,21 @@ pair_bare(struct pair *pr, unsigned int half)
 	return (0);
 }
 
+static uint64_t
+pair_ours_zero(struct pair *pr, unsigned int half)
+{
+	touch(pr->pr_state, half * (pr->pr_state->st_pages / 2),
+	    pr->pr_state->st_pages / 2);
+	return (0);
+}
+
+static uint64_t
+pair_bare_zero(struct pair *pr, unsigned int half)
+{
+	bare_zero_half(pr->pr_state->st_bare, half);
+	return (0);
+}
+
 static void *
 half_main(void *arg)
 {
@@ -306,6 +321,25 @@ bare_two(struct pager_state *st)
 	return (time);
 }
 
+static uint64_t
+ours_zero_two(struct pager_state *st)
+{
+	uint64_t time;
+
+	must(vmpager_register(st->st_map, address(st, 0),
+		 st->st_pages * VMPAGER_PAGE), "register");
+	time = run_pair(st, pair_ours_zero);
+	vmpager_unregister(
+	    st->st_map, address(st, 0), st->st_pages * VMPAGER_PAGE);
+	return (time);
+}
+
+static uint64_t
+bare_zero_two(struct pager_state *st)
+{
+	return (run_pair(st, pair_bare_zero));
+}
+
 /* ---- phases ---------------------------------------------------------------*/
 
 /* ns a page of each, and their ratio. */
@@ -335,10 +369,10 @@ phase_two(void *state, struct bench_out *out)
 	double scale_ours, scale_bare;
 
 	for (uint64_t i = 0; i < st->st_chunks; i++) {
-		ours[0] += ours_alone(st);
-		bare[0] += bare_alone(st->st_bare);
-		ours[1] += ours_two(st);
-		bare[1] += bare_two(st);
+		ours[0] += st->st_case->pc_ours(st);
+		bare[0] += st->st_case->pc_bare(st->st_bare);
+		ours[1] += st->st_case->pc_ours_two(st);
+		bare[1] += st->st_case->pc_bare_two(st);
 	}
 	scale_ours = (double)ours[0] / (double)ours[1];
 	scale_bare = (double)bare[0] / (double)bare[1];
@@ -427,6 +461,11 @@ static const struct pager_case zero_one = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_zero_one, .pc_kind = BARE_ZERO, .pc_bare = bare_zero,
 	.pc_pages = 1024, .pc_quick_pages = 64, .pc_chunks = 250,
 	.pc_stride = 1 };
+static const struct pager_case zero_two = { .pc_mode = VMPAGER_SOFTWARE,
+	.pc_ours = ours_zero, .pc_kind = BARE_ZERO, .pc_bare = bare_zero,
+	.pc_ours_two = ours_zero_two, .pc_bare_two = bare_zero_two,
+	.pc_pages = 8192, .pc_quick_pages = 64, .pc_chunks = 60,
+	.pc_stride = 1 };
 static const struct pager_case hit = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_ours = ours_hit, .pc_kind = BARE_HIT, .pc_bare = bare_hit,
 	.pc_pages = 256, .pc_quick_pages = 256, .pc_chunks = 8000,
@@ -437,6 +476,7 @@ static const struct pager_case soft_evict = { .pc_mode = VMPAGER_SOFTWARE,
 	.pc_stride = 1, .pc_evict = true };
 static const struct pager_case uffd = { .pc_mode = VMPAGER_UFFD,
 	.pc_ours = ours_alone, .pc_kind = BARE_UFFD, .pc_bare = bare_alone,
+	.pc_ours_two = ours_two, .pc_bare_two = bare_two,
 	.pc_pages = 512, .pc_quick_pages = 64, .pc_chunks = 20,
 	.pc_stride = ALONE, .pc_swap = true };
 static const struct pager_case cluster = { .pc_mode = VMPAGER_UFFD,
@@ -449,6 +489,7 @@ static const struct pager_case uffd_evict = { .pc_mode = VMPAGER_UFFD,
 	.pc_stride = 1, .pc_evict = true, .pc_needs = VMPAGER_HAS_MOVE };
 static const struct pager_case segv = { .pc_mode = VMPAGER_SIGSEGV,
 	.pc_ours = ours_alone, .pc_kind = BARE_SEGV, .pc_bare = bare_alone,
+	.pc_ours_two = ours_two, .pc_bare_two = bare_two,
 	.pc_pages = 512, .pc_quick_pages = 64, .pc_chunks = 20,
 	.pc_stride = ALONE, .pc_swap = true };
 static const struct pager_case reg = { .pc_mode = VMPAGER_SOFTWARE,
@@ -483,6 +524,8 @@ static const struct bench_case cases[] = {
 	{ .bc_name = "modes", .bc_nofloors = true,
 		.bc_text = "the modes beside each other, ns a page",
 		.bc_contenders = modes_contenders },
+	CASE("software/zero-2", "two threads against one, beside the bare loop",
+	    two, zero_two, { "bare/ours", 1 / 0.95 }),
 	CASE("uffd/fault-2", "two threads against one, beside the bare loop",
 	    two, uffd, { "bare/ours", 1 / 0.95 }),
 	CASE("sigsegv/fault-2", "two threads against one, beside the bare loop",

@@ -25,6 +25,9 @@ struct pager_case {
 	enum bare_kind pc_kind;
 	uint64_t (*pc_ours)(struct pager_state *st);	/* a turn: ns */
 	uint64_t (*pc_bare)(struct bare *ba);
+	/* The same by two threads, for cases about those. */
+	uint64_t (*pc_ours_two)(struct pager_state *st);
+	uint64_t (*pc_bare_two)(struct pager_state *st);
 	uint64_t pc_pages, pc_quick_pages;	/* a turn's; evict: all */
 	uint64_t pc_chunks;			/* turns a phase */
 	uint64_t pc_stride;			/* pages of span for each */
@@ -47,6 +50,9 @@ uint64_t bare_alone(struct bare *ba);
 uint64_t bare_cluster(struct bare *ba);
 uint64_t bare_move(struct bare *ba);
 uint64_t bare_stores(struct bare *ba);
+
+/* Half of bare_zero(): 0 or 1. */
+void bare_zero_half(struct bare *ba, unsigned int half);
 
 /* The parts of bare_alone(), for two threads: its handler in place of the
  * pager's; every step-th page from first; its pages gone again. */

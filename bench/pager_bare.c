@@ -288,6 +288,21 @@ bare_zero(struct bare *ba)
 	return (clock_ns() - start);
 }
 
+void
+bare_zero_half(struct bare *ba, unsigned int half)
+{
+	uint64_t top = ba->ba_pages / 2;
+
+	/* As many frames, popped from a stack of its own. */
+	for (uint64_t i = 0; i < ba->ba_pages / 2; i++) {
+		char *page = ba->ba_span +
+		    (half * (ba->ba_pages / 2) + ba->ba_stack[--top]) * PAGE;
+
+		memset(page, 0, PAGE);
+		bench_use((uintptr_t)page);
+	}
+}
+
 uint64_t
 bare_hit(struct bare *ba)
 {

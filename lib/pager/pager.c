@@ -46,7 +46,8 @@
  *
  * An entry is a 64-bit atomic and is its page's lock.  Whoever is to move the
  * page claims it by a compare-and-swap to a BUSY state, does its I/O with no
- * lock held, and settles the entry.  Whoever uses the bytes holds a pin, a
+ * lock held, and settles the entry.  (Only what has nothing to lose goes from
+ * one state to the next in a single step: fill.c.)  Whoever uses the bytes holds a pin, a
  * count in the entry; a pinned page isn't claimed.  So hits on different pages
  * share nothing, faults on different pages run side by side, and faults on one
  * page do its work once.  Waiters spin for a moment, then sleep on the entry.
