@@ -16,6 +16,8 @@
  *	uffd/cluster	16 adjacent pages, by the page	 | the same by 16
  *	uffd/evict	a fault that evicts and reads	 | SIGBUS, MOVE, pwrite,
  *							 | pread, MOVE
+ *	uffd/evict-wp	the same without UFFDIO_MOVE	 | SIGBUS, protect, pwrite,
+ *							 | pread, drop, COPY
  *	sigsegv/fault	a page alone, for the first time | SIGSEGV, mprotect
  *	register/64K	register 16 pages		 | 16 stores
  *	*-2		two threads at once: how much more than one gets done,
@@ -394,6 +396,7 @@ make_pager(struct pager_state *st, uint64_t frames, uint64_t slots,
 		.pc_swap_bytes = slots * VMPAGER_PAGE,
 		.pc_swap = slots == 0 ? "none" : NULL,
 		.pc_mode = pc->pc_mode,
+		.pc_without = pc->pc_without,
 	};
 	struct vmpager_support su;
 
@@ -487,6 +490,10 @@ static const struct pager_case uffd_evict = { .pc_mode = VMPAGER_UFFD,
 	.pc_ours = ours_evict, .pc_kind = BARE_MOVE, .pc_bare = bare_move,
 	.pc_pages = 16384, .pc_quick_pages = 512, .pc_chunks = 40,
 	.pc_stride = 1, .pc_evict = true, .pc_needs = VMPAGER_HAS_MOVE };
+static const struct pager_case uffd_protect = { .pc_mode = VMPAGER_UFFD,
+	.pc_ours = ours_evict, .pc_kind = BARE_PROTECT, .pc_bare = bare_move,
+	.pc_pages = 16384, .pc_quick_pages = 512, .pc_chunks = 40,
+	.pc_stride = 1, .pc_evict = true, .pc_without = VMPAGER_HAS_MOVE };
 static const struct pager_case segv = { .pc_mode = VMPAGER_SIGSEGV,
 	.pc_ours = ours_alone, .pc_kind = BARE_SEGV, .pc_bare = bare_alone,
 	.pc_ours_two = ours_two, .pc_bare_two = bare_two,
@@ -517,6 +524,8 @@ static const struct bench_case cases[] = {
 	    one, cluster, { "ratio", 1.2 }),
 	CASE("uffd/evict", "evict and read back, beside bare MOVE and I/O",
 	    one, uffd_evict, { "ratio", 1.25 }),
+	CASE("uffd/evict-wp", "the same without MOVE, beside bare WP and I/O",
+	    one, uffd_protect, { "ratio", 1.25 }),
 	CASE("sigsegv/fault", "a page alone, beside SIGSEGV + mprotect",
 	    one, segv, { "ratio", 1.2 }),
 	CASE("register/64K", "register 16 pages, beside 16 stores",

@@ -15,7 +15,7 @@
 #define ALONE 16u	/* distance of pages that are to be alone */
 
 enum bare_kind { BARE_ZERO, BARE_HIT, BARE_IO, BARE_UFFD, BARE_CLUSTER,
-	BARE_MOVE, BARE_SEGV, BARE_STORES };
+	BARE_MOVE, BARE_PROTECT, BARE_SEGV, BARE_STORES };
 
 struct pager_state;
 struct bare;
@@ -34,6 +34,7 @@ struct pager_case {
 	bool pc_evict;
 	bool pc_swap;		/* has some, so that neighbours may come in */
 	uint32_t pc_needs;	/* VMPAGER_HAS_* */
+	uint32_t pc_without;	/* the same: not to be used */
 };
 
 /* pager_modes.c: the modes beside each other. */

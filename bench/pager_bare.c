@@ -38,7 +38,8 @@ struct bare {
 	uint32_t *ba_stack;
 	uint32_t ba_top;
 	_Atomic uint64_t *ba_entries;
-	/* IO, MOVE: the loop, and who is resident, first in first out. */
+	/* IO, MOVE, PROTECT: the loop, and who is resident, first in first
+	 * out. */
 	const uint32_t *ba_order;
 	uint64_t ba_at;
 	uint32_t *ba_resident;
@@ -71,6 +72,9 @@ cover(const struct bare *ba, char *at, size_t len)
 		.range = { .start = (uintptr_t)at, .len = len },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
+
+	if (ba->ba_kind == BARE_PROTECT)
+		rg.mode |= UFFDIO_REGISTER_MODE_WP;
 
 	if (ioctl(ba->ba_uffd, UFFDIO_REGISTER, &rg) != 0)
 		bench_die("UFFDIO_REGISTER: %s", strerror(errno));
@@ -160,6 +164,7 @@ bare_make(enum bare_kind kind, uint64_t pages, uint64_t frames)
 		cover(ba, ba->ba_span, ba->ba_len);
 		break;
 	case BARE_MOVE:
+	case BARE_PROTECT:
 		make_move(ba);
 		break;
 	case BARE_SEGV:
@@ -200,6 +205,28 @@ move_page(const struct bare *ba, char *to, char *from)
 		_exit(91);
 }
 
+static void
+protect_page(const struct bare *ba, char *at)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = (uintptr_t)at, .len = PAGE },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	if (ioctl(ba->ba_uffd, UFFDIO_WRITEPROTECT, &wp) != 0)
+		_exit(93);
+}
+
+static void
+file_exchange(const struct bare *ba, const char *from, uint32_t out, char *to,
+    uint32_t in)
+{
+	if (pwrite(ba->ba_file, from, PAGE, (off_t)(out * PAGE)) !=
+		(ssize_t)PAGE ||
+	    pread(ba->ba_file, to, PAGE, (off_t)(in * PAGE)) != (ssize_t)PAGE)
+		_exit(92);
+}
+
 /* The first in goes out, by way of the file; the one that is wanted comes. */
 static void
 exchange(struct bare *ba, char *at)
@@ -212,13 +239,17 @@ exchange(struct bare *ba, char *at)
 		return;
 	}
 	out = ba->ba_resident[ba->ba_first];
-	move_page(ba, ba->ba_staging, ba->ba_span + out * PAGE);
-	if (pwrite(ba->ba_file, ba->ba_staging, PAGE, (off_t)(out * PAGE)) !=
-		(ssize_t)PAGE ||
-	    pread(ba->ba_file, ba->ba_staging, PAGE, (off_t)(page * PAGE)) !=
-		(ssize_t)PAGE)
-		_exit(92);
-	move_page(ba, at, ba->ba_staging);
+	if (ba->ba_kind == BARE_MOVE) {
+		move_page(ba, ba->ba_staging, ba->ba_span + out * PAGE);
+		file_exchange(ba, ba->ba_staging, out, ba->ba_staging, page);
+		move_page(ba, at, ba->ba_staging);
+	} else {
+		protect_page(ba, ba->ba_span + out * PAGE);
+		file_exchange(ba, ba->ba_span + out * PAGE, out, ba->ba_from,
+		    page);
+		(void)madvise(ba->ba_span + out * PAGE, PAGE, MADV_DONTNEED);
+		copy_in(ba, at, PAGE);
+	}
 	ba->ba_resident[ba->ba_first] = page;
 	ba->ba_first = (ba->ba_first + 1) % ba->ba_frames;
 }
@@ -233,7 +264,7 @@ handler(int signal, siginfo_t *si, void *context)
 	(void)signal;
 	(void)context;
 	at = ba->ba_span + (size_t)(at - ba->ba_span) / size * size;
-	if (ba->ba_kind == BARE_MOVE)
+	if (ba->ba_kind == BARE_MOVE || ba->ba_kind == BARE_PROTECT)
 		exchange(ba, at);
 	else if (ba->ba_kind == BARE_SEGV)
 		(void)mprotect(at, PAGE, PROT_READ | PROT_WRITE);
