@@ -5,7 +5,8 @@
  * A lane is a ring of events, written by one thread and read by the recorder's
  * (record.c), so that who allocates takes no lock and shares no line but that.
  * Each event has the time, in ticks, at which it counts: that of a free is
- * taken before the range goes back, that of an allocation after it was handed
+ * taken before the range goes back, and after what the thread has seen of the
+ * range until then (ticks_after()), that of an allocation after it was handed
  * out.  So by these times a range is always freed before anybody has it again,
  * whichever threads they are, and merging lanes by time gives a trace that can
  * be replayed.

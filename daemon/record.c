@@ -168,7 +168,8 @@ tell(struct arena *ar, enum lane_event event, vmem_size_t align,
 
 	if (ln == NULL)
 		return;
-	lane_put(ln, event, ticks_now(), align, words, count);
+	/* A range may have come from another thread, which has told of it. */
+	lane_put(ln, event, ticks_after(), align, words, count);
 	lane_close(ln);
 }
 
