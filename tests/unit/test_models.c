@@ -536,34 +536,54 @@ vmem_parts(void)
 }
 
 #define RANGES_MAX 4096u
+#define HOLES 8u
+#define HOLED (2 * HOLES * BIG)
+
+/* Free every second BIG of ranges, one range after the other, until that is
+ * refused: in which range, and at which offset; false: it never was. */
+static bool
+part_until_refused(struct model *m, const uint64_t *at, unsigned int n,
+    unsigned int *range, uint64_t *offset)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (uint64_t off = BIG; off < HOLED; off += 2 * BIG) {
+			int error = part(m, at[i], off, BIG, HOLED);
+
+			*range = i;
+			*offset = off;
+			if (error == ENOMEM)
+				return (true);
+			CHECK(error == 0);
+		}
+	return (false);
+}
 
 /*
  * With the reserve empty.  There are few tags, and no memory for more:
- * allocate until that is refused, cleanly; then a part's free is refused, and
- * has changed nothing; then whole ranges go, each of them, and give tags; and
- * then the part can be freed.
+ * allocate until that is refused, cleanly; then parts are freed, which takes
+ * what rows have room for, until that is refused too, and has changed nothing;
+ * then whole ranges go, each of them, and give tags; and then the part can be
+ * freed.
  */
 static void
 vmem_short(void)
 {
 	struct model *m = make("vmem", 0, 64);
 	static uint64_t at[RANGES_MAX];
-	unsigned int n = 0, refused = 0;
+	unsigned int n = 0, range;
+	uint64_t offset;
 
-	while (n < RANGES_MAX && try_alloc(m, 4 * BIG, 0, &at[n]) == 0)
+	while (n < RANGES_MAX && try_alloc(m, HOLED, 0, &at[n]) == 0)
 		n++;
 	CHECK(n > 1 && n < RANGES_MAX);
-	/* The stock has the last few: use them up. */
-	for (unsigned int i = 0; i < n && refused == 0; i++)
-		refused = part(m, at[i], BIG, BIG, 4 * BIG) == ENOMEM ?
-		    i + 1 : 0;
-	CHECK(refused > 0);
+	CHECK(part_until_refused(m, at, n, &range, &offset));
 	CHECK(m->m_ops->mo_check(m) == NULL);
-	CHECK(part(m, at[refused - 1], BIG, BIG, 4 * BIG) == ENOMEM);
+	CHECK(part(m, at[range], offset, BIG, HOLED) == ENOMEM);
 	/* What is still whole. */
-	for (unsigned int i = refused; i < n; i++)
-		CHECK(release(m, at[i], 4 * BIG) == 0);
-	CHECK(part(m, at[refused - 1], BIG, BIG, 4 * BIG) == 0);
+	CHECK(range + 1 < n);
+	for (unsigned int i = range + 1; i < n; i++)
+		CHECK(release(m, at[i], HOLED) == 0);
+	CHECK(part(m, at[range], offset, BIG, HOLED) == 0);
 	CHECK(first(m, CLAIM_A2) == 0);
 	CHECK(m->m_ops->mo_check(m) == NULL);
 }
