@@ -292,8 +292,9 @@ test_doors_are_shut_during_faults(void **state)
 	vmem_set_panic(catch_panic);
 	nofault_enter();
 	if (setjmp(panicked) == 0) {
-		(void)vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr);
-		fail_msg("vmem_alloc() during a fault");
+		int error = vmem_alloc(vm, PAGE, VM_NOSLEEP, &addr);
+
+		fail_msg("vmem_alloc() during a fault returned %d", error);
 	}
 	if (setjmp(panicked) == 0) {
 		vmem_free(vm, addr, PAGE);
