@@ -182,7 +182,8 @@ enter_free_slowly(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
 
 /* arena_enter() and arena_enter_free(), for the hot path. */
 static inline int
-enter_inline(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
+enter_inline(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock)
+    NO_THREAD_SAFETY_ANALYSIS
 {
 	lock_acquire(&vm->vm_lock);
 	if (__builtin_expect(!enters_at_once(vm), 0))
@@ -192,7 +193,8 @@ enter_inline(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
 }
 
 static inline void
-enter_free_inline(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
+enter_free_inline(struct vmem *vm) ACQUIRE(vm->vm_lock)
+    NO_THREAD_SAFETY_ANALYSIS
 {
 	lock_acquire(&vm->vm_lock);
 	if (__builtin_expect(!enters_at_once(vm), 0))

@@ -115,7 +115,7 @@ push_unit(struct vmem *vm, struct bin *bn, uint32_t item)
 }
 
 /* One more at the end; false: no unit is at hand for it, or no number. */
-inline bool
+bool
 bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
 {
 	uint32_t n = bn->bn_count;
@@ -169,7 +169,7 @@ pop_unit(struct vmem *vm, struct bin *bn, uint32_t place)
 }
 
 /* The last one goes. */
-inline void
+void
 bin_pop(struct vmem *vm, struct bin *bn)
 {
 	uint32_t n = --bn->bn_count;
@@ -179,7 +179,7 @@ bin_pop(struct vmem *vm, struct bin *bn)
 }
 
 /* The last one: bn_count > 0. */
-inline uint32_t
+uint32_t
 bin_last(const struct bin *bn)
 {
 	uint32_t n = bn->bn_count - 1;
