@@ -388,6 +388,14 @@ xalloc_constrained(struct vmem *vm, vmem_size_t size, vmem_size_t align,
 	return (xalloc_slow(vm, &vr, flags, addrp));
 }
 
+/* May a request for a size alone be tried at once, by take_plain()? */
+static inline bool
+may_take(struct vmem *vm, vmem_size_t size, vm_flag_t flags)
+{
+	return (size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
+	    is_plain(vm, flags) && !must_queue(vm, flags));
+}
+
 int
 vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
     vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
@@ -396,8 +404,7 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
 	NOFAULT_ASSERT();
 	flags_check(vm, flags, "vmem_xalloc");
 	if ((align | phase | nocross | minaddr | ~maxaddr) == 0 &&
-	    size - 1 < UINT64_MAX - (vm->vm_quantum - 1) &&
-	    is_plain(vm, flags) && !must_queue(vm, flags))
+	    may_take(vm, size, flags))
 		return (take_plain(vm, round_size(vm, size), flags, addrp));
 	return (xalloc_constrained(vm, size, align, phase, nocross, minaddr,
 	    maxaddr, flags, addrp));
@@ -427,6 +434,9 @@ alloc_slow(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 	int error;
 
 	flags_check(vm, flags, "vmem_alloc");
+	if (may_take(vm, size, flags) &&
+	    qcache_for(vm, round_size(vm, size)) == NULL)
+		return (take_plain(vm, round_size(vm, size), flags, addrp));
 	if ((flags & VM_SLEEP) != 0)
 		return (vmem_alloc_until(vm, size, flags, NULL, addrp));
 	error = alloc_plain(vm, size, flags, addrp);

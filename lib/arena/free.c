@@ -177,7 +177,7 @@ arena_put(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 static void __attribute__((__noinline__))
 free_slow(struct vmem *vm, vmem_addr_t addr, vmem_size_t size)
 {
-	if (!qcache_free(vm, addr, size))
+	if (vm->vm_qcache == NULL || !qcache_free(vm, addr, size))
 		arena_put(vm, addr, round_size(vm, size), "vmem_free");
 }
 
