@@ -29,7 +29,7 @@ need numfmt xz
 xz -dc "$traces/a-python.vmt.xz" | awk '$1 == "a" { print $3 }' |
     sort -u >"$work/sizes"
 for where in client daemon; do
-	printf '[global]\nduration = 500ms\n[t]\nwhere = %s\nlive = 50\n' $where \
+	printf '[global]\nops = 1000\n[t]\nwhere = %s\nlive = 50\n' $where \
 	    >"$work/trace.job"
 	printf 'touch = 0.1\nsizes = trace:%s\n' "$traces/a-python.vmt.xz" \
 	    >>"$work/trace.job"
