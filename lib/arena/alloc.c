@@ -119,7 +119,6 @@ take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 	struct place p;
 
 	if (!fl_lowest(vm, to_quanta(vm, size), &p)) {
-		vm->vm_lookups++;
 		leave_inline(vm);
 		return (plain_slow(vm, size, flags, addrp));
 	}

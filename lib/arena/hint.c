@@ -75,25 +75,28 @@ hint_find(const struct vmem *vm, uint64_t quantum)
 	return (row != UNIT_NIL && row_has(ROW(row), quantum) ? row : UNIT_NIL);
 }
 
-static inline uint64_t
-granules(const struct vmem *vm, const struct row *rw, uint64_t *first)
+/* The row's granules, both inclusive; false: they are too many. */
+static inline bool
+granules(const struct vmem *vm, const struct row *rw, uint64_t *first,
+    uint64_t *last)
 {
 	*first = rw->rw_base >> vm->vm_hint_shift;
-	return (((rw->rw_end - 1) >> vm->vm_hint_shift) - *first + 1);
+	*last = (rw->rw_end - 1) >> vm->vm_hint_shift;
+	return (*last - *first < HINT_GRANULES);
 }
 
 static void
 hint_learn(struct vmem *vm, uint64_t quantum, uint32_t row)
 {
 	struct row *rw = ROW(row);
-	uint64_t first;
+	uint64_t first, last;
 
 	if (vm->vm_hint == NULL)
 		return;
 	/* As many as there are entries: it's time to look at the range. */
 	if (++vm->vm_hint_wrong > vm->vm_hint_mask)
 		vm->vm_hint_due = true;
-	if (granules(vm, rw, &first) > HINT_GRANULES)
+	if (!granules(vm, rw, &first, &last))
 		return;
 	*hint_of(vm, quantum >> vm->vm_hint_shift) = row;
 	rw->rw_hinted = 1;
@@ -104,15 +107,14 @@ static void
 hint_forget(struct vmem *vm, uint32_t row)
 {
 	struct row *rw = ROW(row);
-	uint64_t first, count;
+	uint64_t first, last;
 
 	if (rw->rw_hinted == 0)
 		return;
 	rw->rw_hinted = 0;
-	count = granules(vm, rw, &first);
-	if (vm->vm_hint == NULL || count > HINT_GRANULES)
+	if (vm->vm_hint == NULL || !granules(vm, rw, &first, &last))
 		return; /* learnt by a former table */
-	for (uint64_t i = 0; i < count; i++)
+	for (uint64_t i = 0; i <= last - first; i++)
 		if (*hint_of(vm, first + i) == row)
 			*hint_of(vm, first + i) = UNIT_NIL;
 }
