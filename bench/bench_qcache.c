@@ -63,24 +63,10 @@ checked_open(uint64_t span)
 	return (open_with(span, VM_CHECK));
 }
 
-static uint64_t
-cached_get(void *arena, uint64_t size)
-{
-	vmem_addr_t addr;
-
-	return (vmem_alloc(arena, size, VM_NOSLEEP, &addr) == 0 ? addr : 0);
-}
-
-static void
-cached_put(void *arena, uint64_t addr, uint64_t size)
-{
-	vmem_free(arena, addr, size);
-}
-
 static const struct ranges cached = { .ra_open = cached_open,
-	.ra_get = cached_get, .ra_put = cached_put, .ra_rss_each = 64 };
+	.ra_get = ranges_vmem_get, .ra_put = ranges_vmem_put, .ra_rss_each = 64 };
 static const struct ranges checked = { .ra_open = checked_open,
-	.ra_get = cached_get, .ra_put = cached_put, .ra_rss_each = 64 };
+	.ra_get = ranges_vmem_get, .ra_put = ranges_vmem_put, .ra_rss_each = 64 };
 
 /* ---- the floor ------------------------------------------------------------- */
 

@@ -50,16 +50,16 @@ vmem_best_open(uint64_t span)
 	return (vmem_open(span, VM_BESTFIT));
 }
 
-static uint64_t
-vmem_get(void *arena, uint64_t size)
+uint64_t
+ranges_vmem_get(void *arena, uint64_t size)
 {
 	vmem_addr_t addr;
 
 	return (vmem_alloc(arena, size, VM_NOSLEEP, &addr) == 0 ? addr : 0);
 }
 
-static void
-vmem_put(void *arena, uint64_t addr, uint64_t size)
+void
+ranges_vmem_put(void *arena, uint64_t addr, uint64_t size)
 {
 	vmem_free(arena, addr, size);
 }
@@ -79,10 +79,10 @@ vmem_put_aligned(void *arena, uint64_t addr, uint64_t size)
 	vmem_xfree(arena, addr, size);
 }
 
-const struct ranges ranges_vmem = { vmem_instant_open, vmem_get, vmem_put,
-	vmem_get_aligned, vmem_put_aligned, 100, 0 };
-const struct ranges ranges_best = { vmem_best_open, vmem_get, vmem_put,
-	vmem_get_aligned, vmem_put_aligned, 100, 0 };
+const struct ranges ranges_vmem = { vmem_instant_open, ranges_vmem_get,
+	ranges_vmem_put, vmem_get_aligned, vmem_put_aligned, 100, 0 };
+const struct ranges ranges_best = { vmem_best_open, ranges_vmem_get,
+	ranges_vmem_put, vmem_get_aligned, vmem_put_aligned, 100, 0 };
 
 /* ---- malloc, whoever's it is ---------------------------------------------- */
 

@@ -45,6 +45,10 @@ struct ranges {
 extern const struct ranges ranges_vmem, ranges_best, ranges_jemalloc,
     ranges_mimalloc, ranges_boost, ranges_harness;
 
+/* libvmem's, whatever arena it is. */
+uint64_t ranges_vmem_get(void *arena, uint64_t size);
+void ranges_vmem_put(void *arena, uint64_t addr, uint64_t size);
+
 #define RANGES_PAGE 4096u
 #define RANGES_BASE (UINT64_C(1) << 40)	/* where libvmem's arenas begin */
 

@@ -16,15 +16,7 @@
 
 #include <vmem.h>
 
-/* In a child, where cmocka's assertions would go on with the next test. */
-#define CHECK(cond)                                                          \
-	do {                                                                 \
-		if (!(cond)) {                                               \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,   \
-			    #cond);                                          \
-			_exit(1);                                            \
-		}                                                            \
-	} while (0)
+#include "in_child.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define PAGE 4096u

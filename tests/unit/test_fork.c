@@ -25,21 +25,13 @@
 
 #include <vmem.h>
 
+#include "in_child.h"
 #include "util/rng.h"
 
 #define PAGE 4096u
 #define FORKS 60
 #define THREADS 3
 #define LIVE 64
-#define CHECK(e)                                                             \
-	do {                                                                 \
-		if (!(e)) {                                                  \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__,   \
-			    #e);                                             \
-			_exit(1);                                            \
-		}                                                            \
-	} while (0)
-
 static vmem_t *root, *leaf, *narrow;
 static atomic_bool stop;
 

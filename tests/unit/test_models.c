@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "in_child.h"
 #include "models/kmap.h"
 #include "models/model.h"
 #include "util/rng.h"
@@ -134,7 +135,6 @@ sound(struct model *m)
 static void
 in_child(void (*test)(void))
 {
-	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
@@ -142,19 +142,8 @@ in_child(void (*test)(void))
 		test();
 		_exit(0);
 	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	child_passes(pid);
 }
-
-/* In a child, where cmocka's assertions have nowhere to go. */
-#define CHECK(cond)                                                          \
-	do {                                                                 \
-		if (!(cond)) {                                               \
-			(void)fprintf(stderr, "%s:%d: expected %s\n",        \
-			    __FILE__, __LINE__, #cond);                      \
-			_exit(1);                                            \
-		}                                                            \
-	} while (0)
 
 /* ---- merging --------------------------------------------------- */
 

@@ -34,6 +34,7 @@
 #include <unistd.h>
 #include <vmem.h>
 
+#include "in_child.h"
 #include "qcache/rseq.h"
 #include "util/rng.h"
 
@@ -42,16 +43,6 @@
 #define WORKERS 4u
 #define SLOTS 512u
 #define SEED 2001u
-
-/* In a child, where cmocka's assertions have nowhere to go. */
-#define CHECK(cond)                                                          \
-	do {                                                                 \
-		if (!(cond)) {                                               \
-			(void)fprintf(stderr, "%s:%d: expected %s\n",        \
-			    __FILE__, __LINE__, #cond);                      \
-			_exit(1);                                            \
-		}                                                            \
-	} while (0)
 
 static atomic_uint owner[PAGES];
 static _Atomic(uint64_t) slot[SLOTS]; /* address + pages of who is parked */
@@ -75,7 +66,6 @@ ops_wanted(void)
 static void
 in_child(void (*test)(vm_flag_t), vm_flag_t flags, const char *mechanism)
 {
-	int status;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
@@ -85,8 +75,7 @@ in_child(void (*test)(vm_flag_t), vm_flag_t flags, const char *mechanism)
 		test(flags);
 		_exit(0);
 	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	child_passes(pid);
 }
 
 /* ---- the books ----------------------------------------------------------- */
