@@ -13,6 +13,8 @@
 
 static int plain_slow(
     struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp);
+static int plain_more(
+    struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp);
 
 /* ---- carving ------------------------------------------------------------ */
 
@@ -117,10 +119,16 @@ take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
     RELEASE(vm->vm_lock)
 {
 	struct place p;
+	bool all;
 
 	if (!fl_lowest(vm, to_quanta(vm, size), &p)) {
+		/* Strays are in no bin. */
+		all = vm->vm_free.fl_strays == 0;
+		vm->vm_lookups += all;
 		leave_inline(vm);
-		return (plain_slow(vm, size, flags, addrp));
+		return (all && (flags & VM_NOSLEEP) != 0 ?
+			plain_more(vm, size, flags, addrp) :
+			plain_slow(vm, size, flags, addrp));
 	}
 	taken_plain(vm, p, size, addrp);
 	carve_low(vm, p, to_quanta(vm, size), TAG_BUSY);
@@ -200,14 +208,12 @@ reclaim_call(struct vmem *vm, const struct fit *ft)
 	return (true);
 }
 
-/* All that can be done without waiting: see the theory, 4. */
-int
-arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+/* What can be done without waiting where nothing was found: see the theory, 4. */
+static int
+get_more(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	int error = take_once(vm, ft, addrp);
+	int error = ENOMEM;
 
-	if (error == 0)
-		return (0);
 	if (span_import(vm, ft, addrp) == 0)
 		return (0);
 	if (qcache_reap(vm) > 0) {
@@ -226,6 +232,15 @@ arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 		error = span_import(vm, ft, addrp);
 	}
 	return (error);
+}
+
+/* All that can be done without waiting. */
+int
+arena_get(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
+{
+	int error = take_once(vm, ft, addrp);
+
+	return (error == 0 ? 0 : get_more(vm, ft, addrp));
 }
 
 /* A slab for a quantum cache, aligned to its size: what is there, or can be
@@ -372,6 +387,20 @@ plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 		.vr_flags = flags & VM_FITMASK };
 
 	return (xalloc_slow(vm, &vr, flags, addrp));
+}
+
+/* The same, where there is no free segment for it. */
+static int
+plain_more(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
+{
+	struct fit ft;
+	int error = fit_init_plain(vm, &ft, size, flags);
+
+	if (error == 0)
+		error = get_more(vm, &ft, addrp);
+	if (error != 0)
+		fail_count(vm);
+	return (error);
 }
 
 static __attribute__((noinline)) int
