@@ -253,8 +253,8 @@ _Static_assert(BIN_INLINE <= 3, "bn_item");
 
 /*
  * The bins of the smallest sizes are in the arena, the others in pieces, units
- * that come with their first item: most arenas have few sizes, and fit into a
- * page with that.
+ * that come with their first item, and go back with others (fl_trim()): most
+ * arenas have few sizes, and fit into a page with that.
  */
 #ifndef BINS_SMALL
 #define BINS_SMALL 64u
@@ -305,7 +305,7 @@ struct freelist {
 	uint64_t fl_strays;		 /* of them in no bin */
 	uint64_t fl_stray_from;		 /* quanta: where to look for strays */
 	struct bin fl_small[BINS_SMALL]; /* those of size i+1 */
-	uint32_t fl_piece[BIN_PIECES];	 /* and on; UNIT_NIL: never used */
+	uint32_t fl_piece[BIN_PIECES];	 /* and on; UNIT_NIL: all are empty */
 };
 
 /* A bin by its number, size - 1.  Unit 0 is nobody's and all zero: so bins of a
@@ -335,6 +335,7 @@ bool fl_lowest(struct vmem *vm, uint64_t size, struct place *p);
 bool fl_after(struct vmem *vm, struct place *p);
 uint64_t fl_max(struct vmem *vm);
 void fl_adopt(struct vmem *vm);
+unsigned int fl_trim(struct vmem *vm, uint32_t *units);
 void fl_fini(struct vmem *vm);
 const char *fl_check_row(
     struct vmem *vm, uint32_t row, uint64_t *count, uint64_t *strays);

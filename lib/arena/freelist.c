@@ -12,7 +12,8 @@
  * is taken, which packs as well: on the real traces the extent is within 1.01
  * of a best fit that always takes the lowest address.
  * Larger segments are in a balanced tree by size (large.c).  The bins of sizes
- * that have never been free don't exist: an arena is a page.
+ * that aren't free don't exist, as a rule: an arena is a page.  A piece of them
+ * comes with its first item, and goes when units go back to the pool anyway.
  *
  * By address free segments are found through their rows (row.c).
  *
@@ -93,6 +94,28 @@ piece_make(struct vmem *vm, unsigned int bin)
 	fl->fl_piece[(bin - BINS_SMALL) / BINS_PIECE] = unit;
 	return (true);
 }
+
+/* With vm_lock held: the pieces all of whose bins are empty, as units; how
+ * many.  Room for BIN_PIECES. */
+unsigned int
+fl_trim(struct vmem *vm, uint32_t *units)
+{
+	struct freelist *fl = &vm->vm_free;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < BIN_PIECES; i++) {
+		unsigned int bin = BINS_SMALL + i * BINS_PIECE;
+
+		if (fl->fl_piece[i] == UNIT_NIL ||
+		    (uint32_t)(fl->fl_bits[bin / 64] >> (bin % 64)) != 0)
+			continue;
+		units[n++] = fl->fl_piece[i];
+		fl->fl_piece[i] = UNIT_NIL;
+	}
+	return (n);
+}
+_Static_assert(BINS_PIECE == 32 && BINS_SMALL % BINS_PIECE == 0,
+    "a piece's bits are half a word");
 
 /* The tag's place in what it was put into, or PLACE_NONE. */
 static __attribute__((noinline)) uint32_t

@@ -560,14 +560,16 @@ units_refill(struct vmem *vm)
 	return (error);
 }
 
-/* Without locks: give the surplus of the stock back. */
+/* Without locks: give the surplus of the stock back, and with it pieces of bins
+ * that are empty: a unit that stays keeps a block of 64 KiB. */
 void
 units_drain(struct vmem *vm)
 {
-	uint32_t units[UNITS_MAX];
-	unsigned int n = 0;
+	uint32_t units[UNITS_MAX + BIN_PIECES];
+	unsigned int n;
 
 	lock_acquire(&vm->vm_lock);
+	n = fl_trim(vm, units);
 	while (vm->vm_nunits > vm->vm_low + UNITS_FILL)
 		units[n++] = unit_take(vm);
 	lock_release(&vm->vm_lock);

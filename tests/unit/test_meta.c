@@ -61,6 +61,66 @@ test_grow_and_shrink(void **state)
 	assert_int_equal(in_child(grow_and_shrink, NULL), 0);
 }
 
+/* Pieces of bins that are there, and those of them that are empty. */
+static unsigned int
+pieces(vmem_t *vm, unsigned int *empty)
+{
+	unsigned int n = 0;
+
+	*empty = 0;
+	for (unsigned int i = 0; i < BIN_PIECES; i++) {
+		uint64_t items = 0;
+
+		if (vm->vm_free.fl_piece[i] == UNIT_NIL)
+			continue;
+		n++;
+		for (unsigned int b = 0; b < BINS_PIECE; b++)
+			items += BIN(&vm->vm_free, BINS_SMALL + i * BINS_PIECE +
+			    b)->bn_count;
+		*empty += items == 0;
+	}
+	return (n);
+}
+
+/* Holes of many sizes come and go as all is freed: their bins go too, for a
+ * unit that stays keeps a block of 64 KiB. */
+static void
+bins_go_back(void *arg)
+{
+	enum { MANY = 40000, STEP = 12289 };	/* no divisor in common */
+	static vmem_addr_t a[MANY];
+	unsigned int most = 0, empty;
+	struct machine mc;
+	vmem_t *vm;
+
+	(void)arg;
+	machine_start(&mc, 1024 * MIB);
+	vm = vmem_create("bins", 0, UINT64_C(1) << 44, PAGE, NULL, NULL, NULL,
+	    0, VM_NOSLEEP);
+	CHECK(vm != NULL);
+	for (unsigned int i = 0; i < MANY; i++)
+		CHECK(vmem_alloc(vm, PAGE, VM_NOSLEEP, &a[i]) == 0);
+	for (unsigned int i = 0; i < MANY; i++) {
+		vmem_free(vm, a[(uint64_t)i * STEP % MANY], PAGE);
+		if (i % 100 == 0 && pieces(vm, &empty) > most)
+			most = pieces(vm, &empty);
+	}
+	CHECK(most > 0);
+	units_drain(vm);
+	CHECK(vmem_check(vm) == 0);
+	(void)pieces(vm, &empty);
+	CHECK(empty == 0);
+	vmem_destroy(vm);
+	machine_check(&mc);
+}
+
+static void
+test_bins_go_back(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(bins_go_back, NULL), 0);
+}
+
 /* With memory for a few blocks only: refused when it ends, and all is well
  * as soon as something is freed; frees never fail. */
 static void
@@ -192,6 +252,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grow_and_shrink),
+		cmocka_unit_test(test_bins_go_back),
 		cmocka_unit_test(test_run_out),
 		cmocka_unit_test(test_many_arenas),
 		cmocka_unit_test(test_reserve_serves_growth),
