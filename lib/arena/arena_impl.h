@@ -577,6 +577,7 @@ to_addr(const struct vmem *vm, uint64_t quanta)
 /* hint.c */
 void hint_fit(struct vmem *vm);
 void hint_fini(struct vmem *vm);
+const char *hint_check(const struct vmem *vm);
 
 /* arena.c */
 /* 0: vm_lock is held, units are there. */

@@ -5,7 +5,8 @@
  * What is local to a row is checked in any case; the sums only if nothing
  * changed from the first slice to the last, for else they aren't of one
  * moment: vm_generation tells.  The bins and the trees are checked whole, under
- * one hold of the lock, if they are small, or if nothing else can.
+ * one hold of the lock, if they are small, or if nothing else can.  So are the
+ * hints (hint.c).
  */
 #include "config.h"
 
@@ -167,6 +168,8 @@ vmem_check_why(vmem_t *vm, const char **whyp)
 			why = fl_check(vm);
 		if (why == NULL && first && vm->vm_spans.at_count <= INDEX_MAX)
 			why = addrtree_check(&vm->vm_spans);
+		if (why == NULL && first && vm->vm_rows.at_count <= INDEX_MAX)
+			why = hint_check(vm);
 		first = false;
 		arena_leave(vm);
 	}

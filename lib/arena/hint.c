@@ -12,20 +12,22 @@
  *	rows     <--- 17 ---><------ 4 -------><--- 23 ---
  *	table    [17] [17] [4 ] [4 ] [4 ] [23]
  *
- * 1. An entry is UNIT_NIL or a row of this arena that is in use: whoever takes
- * a row out, or changes where it begins or ends, first calls hint_forget().
- * That looks at the row's own granules only, for no others ever name it: a row
- * is learnt for an address in it.  Rows of more than HINT_GRANULES aren't
- * learnt, so that this is bounded.
+ * 1. An entry is UNIT_NIL, or names a row that has something of the granule.
+ * Rows come, go, and change where they begin or end in one way only: a part of
+ * one, or all of it, becomes its neighbour's.  Before that hint_hand() looks at
+ * the part's granules, and what names the giver names the taker from then on,
+ * so that nothing is unlearnt.  Rows of more than HINT_GRANULES aren't named:
+ * so this is bounded.
  *
  * 2. The table has HINT_LEAST entries a row, up to twice that, so it doubles
- * as the rows do, and a granule is a HINT_LEAST'th of a row's range, or half of
- * that: the range is the mean of a sample without what is unlike the others.
- * Measured, one guess in ten is wrong then under random churn; where as many
- * were as there are entries, the granule's size is looked at again.  A new table
- * begins empty.  It is made after an operation, when the lock has been released
- * (stock_leave()); if there is no memory, nothing is lost but time.  The arena
- * that tables come from has none itself.
+ * as the rows do.  A granule is so large that the rows have about as many of
+ * them as there are entries: what a row's range is, a sample says, without what
+ * is unlike the others.  Measured under random churn, one guess in eight is the
+ * neighbour of the row that it should be, and one in a hundred wrong; where as
+ * many were as there are entries, the granule's size is looked at again.  A new
+ * table begins empty.  It is made after an operation, when the lock has been
+ * released (stock_leave()); if there is no memory, nothing is lost but time.
+ * The arena that tables come from has none itself.
  */
 #include "config.h"
 
@@ -102,21 +104,43 @@ hint_learn(struct vmem *vm, uint64_t quantum, uint32_t row)
 	rw->rw_hinted = 1;
 }
 
-/* Before the row's range changes, or it goes. */
-static void
-hint_forget(struct vmem *vm, uint32_t row)
+/* What names the row among the granules of [from, upto), a part of it, names
+ * another, or UNIT_NIL. */
+static inline void
+hint_rename(
+    struct vmem *vm, uint32_t row, uint64_t from, uint64_t upto, uint32_t other)
 {
-	struct row *rw = ROW(row);
 	uint64_t first, last;
 
-	if (rw->rw_hinted == 0)
+	if (ROW(row)->rw_hinted == 0 || !granules(vm, ROW(row), &first, &last))
+		return; /* or it is learnt by a former table */
+	first = from >> vm->vm_hint_shift;
+	last = (upto - 1) >> vm->vm_hint_shift;
+	for (; first <= last; first++)
+		if (*hint_of(vm, first) == row)
+			*hint_of(vm, first) = other;
+}
+
+/* Before [from, upto), at one end of a row or all of it, becomes part of its
+ * neighbour `to', which may have nothing else. */
+static void
+hint_hand(struct vmem *vm, uint32_t row, uint64_t from, uint64_t upto,
+    uint32_t to)
+{
+	struct row *rw = ROW(to);
+	uint64_t base = from < rw->rw_base ? from : rw->rw_base;
+	uint64_t last = upto - 1 > rw->rw_end - 1 ? upto - 1 : rw->rw_end - 1;
+
+	if (vm->vm_hint == NULL)
 		return;
-	rw->rw_hinted = 0;
-	if (vm->vm_hint == NULL || !granules(vm, rw, &first, &last))
-		return; /* learnt by a former table */
-	for (uint64_t i = 0; i <= last - first; i++)
-		if (*hint_of(vm, first + i) == row)
-			*hint_of(vm, first + i) = UNIT_NIL;
+	if ((last >> vm->vm_hint_shift) - (base >> vm->vm_hint_shift) >=
+	    HINT_GRANULES) {
+		hint_rename(vm, to, rw->rw_base, rw->rw_end, UNIT_NIL);
+		rw->rw_hinted = 0;
+		to = UNIT_NIL;
+	} else
+		rw->rw_hinted |= ROW(row)->rw_hinted;
+	hint_rename(vm, row, from, upto, to);
 }
 
 /* ---- the table ---------------------------------------------------------- */
@@ -151,7 +175,7 @@ log2_of(uint64_t x)
 }
 
 /* A row's range, as a rule: the mean of those that follow where was allocated
- * last, but for what is far beyond the median, or unlike any (0). */
+ * last, but for what is far beyond the median: less than a 32nd of all. */
 static uint64_t
 range_sample(struct vmem *vm)
 {
@@ -172,17 +196,19 @@ range_sample(struct vmem *vm)
 	return (sum / n);
 }
 
-/* Of a granule: a HINT_LEAST'th of a row, rounded down.  The present one will
- * do if it's about that. */
+/* Of a granule: such that the rows have no more of them than there are entries,
+ * nor less than half as many.  The present one will do if that's about so. */
 static unsigned int
-hint_shift(struct vmem *vm)
+hint_shift(struct vmem *vm, uint64_t entries)
 {
-	unsigned int shift = log2_of(range_sample(vm) / HINT_LEAST);
+	uint64_t each = 8 * range_sample(vm) /
+	    (8 * entries / vm->vm_rows.at_count);
 	unsigned int now = vm->vm_hint_shift;
 
-	return (vm->vm_hint != NULL && shift + 1 >= now && shift <= now + 1 ?
-		now :
-		shift);
+	if (vm->vm_hint != NULL && now > log2_of(each - each / 4) &&
+	    now <= log2_of(each + each / 4) + 1)
+		return (now);
+	return (log2_of(each) + 1);
 }
 
 /* Between what numbers of rows the present table, or none, is right. */
@@ -215,7 +241,7 @@ hint_fit(struct vmem *vm)
 	lock_acquire(&vm->vm_lock);
 	entries = hint_entries(vm);
 	has = vm->vm_hint == NULL ? 0 : (uint64_t)vm->vm_hint_mask + 1;
-	shift = hint_shift(vm);
+	shift = entries == 0 ? 0 : hint_shift(vm, entries);
 	vm->vm_hint_due = false;
 	hint_bounds(vm, entries);
 	fits = entries == has && (has == 0 || shift == vm->vm_hint_shift);
@@ -244,4 +270,24 @@ hint_fini(struct vmem *vm)
 	if (vm->vm_hint != NULL)
 		meta_free(vm->vm_hint, hint_bytes(vm));
 	vm->vm_hint = NULL;
+}
+
+/* Each entry names a row that is there, and has something of the granule. */
+const char *
+hint_check(const struct vmem *vm)
+{
+	uint64_t first, last;
+
+	for (uint64_t i = 0; vm->vm_hint != NULL && i <= vm->vm_hint_mask; i++) {
+		uint32_t row = vm->vm_hint[i];
+		const struct row *rw = ROW(row);
+
+		if (row == UNIT_NIL)
+			continue;
+		if (addrtree_child(vm, &vm->vm_rows, rw->rw_base) != row ||
+		    rw->rw_hinted == 0 || !granules(vm, rw, &first, &last) ||
+		    ((i - first) & vm->vm_hint_mask) > last - first)
+			return ("a hint names a row that isn't there");
+	}
+	return (NULL);
 }

@@ -316,7 +316,7 @@ row_make(struct vmem *vm, uint32_t after, uint64_t base, uint64_t end)
 	rw->rw_free = 0;
 	offs_clear(rw, 0, ROW_PLACES);
 	if (after != UNIT_NIL) {
-		hint_forget(vm, after);
+		hint_hand(vm, after, base, end, unit);
 		rw->rw_next = ROW(after)->rw_next;
 		ROW(after)->rw_next = unit;
 		ROW(after)->rw_end = base;
@@ -333,8 +333,7 @@ row_drop(struct vmem *vm, uint32_t row)
 	struct row *rw = ROW(row);
 
 	row_undue(vm, rw);
-	hint_forget(vm, row);
-	hint_forget(vm, rw->rw_prev);
+	hint_hand(vm, row, rw->rw_base, rw->rw_end, rw->rw_prev);
 	addrtree_remove(vm, &vm->vm_rows, rw->rw_base);
 	hint_count(vm);
 	ROW(rw->rw_prev)->rw_next = rw->rw_next;
@@ -547,8 +546,7 @@ first_insert(struct vmem *vm, uint32_t row, uint64_t start, uint32_t tag)
 	struct row *rw = ROW(row);
 	uint64_t base = rw->rw_base;
 
-	hint_forget(vm, row);
-	hint_forget(vm, rw->rw_prev);
+	hint_hand(vm, rw->rw_prev, start, base, row);
 	tags_open(rw, 0);
 	for (unsigned int i = 1; i < rw->rw_count; i++)
 		rw->rw_off[i] += (int32_t)(base - start);
@@ -622,10 +620,9 @@ first_remove(struct vmem *vm, uint32_t row)
 		row_drop(vm, row);
 		return;
 	}
-	hint_forget(vm, row);
-	hint_forget(vm, rw->rw_prev);
+	shift = rw->rw_off[1];
+	hint_hand(vm, row, base, base + (uint64_t)shift, rw->rw_prev);
 	tags_close(rw, 0);
-	shift = rw->rw_off[0];
 	for (unsigned int i = 0; i < rw->rw_count; i++)
 		rw->rw_off[i] -= shift;
 	rw->rw_base += (uint64_t)shift;
