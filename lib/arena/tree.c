@@ -20,6 +20,7 @@
 #include "arena/arena_impl.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 
 #include "qcache/qcache.h"

@@ -6,6 +6,7 @@
 #include "pager/pager_impl.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "pager/uffd.h"
 

@@ -1,5 +1,6 @@
 /*
- * lock.c - lock ranks, checked as the program runs (debug builds).
+ * lock.c - sleeping for a lock; lock ranks, checked as the program runs (debug
+ * builds).
  *
  * Each thread keeps the locks that it holds in an array of its own
  * (initial-exec, so that a first use allocates nothing); its depth is bounded
@@ -9,12 +10,15 @@
 
 #include "util/lock.h"
 
+#include <errno.h>
+
 #include "util/assert.h"
+#include "util/futex.h"
 
 void
 lock_init(struct lock *lk, const char *name, enum lock_rank rank)
 {
-	(void)pthread_mutex_init(&lk->lk_mutex, NULL);
+	atomic_init(&lk->lk_word, LOCK_FREE);
 #ifdef VMEM_DEBUG
 	lk->lk_name = name;
 	lk->lk_rank = rank;
@@ -27,7 +31,42 @@ lock_init(struct lock *lk, const char *name, enum lock_rank rank)
 void
 lock_fini(struct lock *lk)
 {
-	(void)pthread_mutex_destroy(&lk->lk_mutex);
+	(void)lk;
+}
+
+/*
+ * It is held.  Who sleeps says so in the word; who comes after that may be the
+ * last who does, and can't know it, so it leaves the word as it is: whoever
+ * releases then wakes one, be it in vain.  A holder that wasn't preempted is
+ * through in less time than it takes to fall asleep: so first look again.
+ */
+#define LOCK_LOOKS 64
+
+void
+lock_wait(struct lock *lk)
+{
+	int saved = errno;
+
+	for (int i = 0; i < LOCK_LOOKS; i++) {
+		if (lock_take(lk))
+			return;
+		cpu_pause();
+	}
+	while (atomic_exchange_explicit(&lk->lk_word, LOCK_WANTED,
+		   memory_order_acquire) != LOCK_FREE)
+		futex_wait(&lk->lk_word, LOCK_WANTED, NULL);
+	errno = saved;
+}
+
+/* Released, somebody may sleep.  The lock may be gone by now: only its address
+ * is used. */
+void
+lock_wake(struct lock *lk)
+{
+	int saved = errno;
+
+	futex_wake(&lk->lk_word, 1);
+	errno = saved;
 }
 
 #ifdef VMEM_DEBUG
@@ -62,7 +101,7 @@ void
 lock_acquire(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 {
 	order_check(lk);
-	(void)pthread_mutex_lock(&lk->lk_mutex);
+	lock_hold(lk);
 	held_push(lk);
 }
 
@@ -70,7 +109,7 @@ lock_acquire(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 int
 lock_try(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 {
-	if (pthread_mutex_trylock(&lk->lk_mutex) != 0)
+	if (!lock_take(lk))
 		return (0);
 	held_push(lk);
 	return (1);
@@ -89,7 +128,7 @@ lock_release(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 	for (; i < held.count; i++)
 		held.lock[i - 1] = held.lock[i];
 	held.count--;
-	(void)pthread_mutex_unlock(&lk->lk_mutex);
+	lock_let_go(lk);
 }
 
 void

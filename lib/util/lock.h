@@ -1,6 +1,15 @@
 /*
  * lock.h - mutexes with a place in the order.
  *
+ * A lock is a word, and who must wait for it sleeps on that: futex(2), after U.
+ * Drepper, "Futexes are tricky", mutex 3.  It is taken and released within the
+ * caller: an operation on an arena is a few hundred instructions, and
+ * pthread_mutex_lock() and _unlock(), which first look what kind of mutex this
+ * is, were a tenth of a free and an allocation.  As long as the process has one
+ * thread, neither needs an atomic instruction (glibc does the same for its
+ * own): no other thread can begin while this one holds a lock, for nothing
+ * foreign runs under it.
+ *
  * Every lock has a rank.  A thread may take a lock only if its rank is above
  * that of every lock it holds: the order is checked as the program runs in
  * debug builds (the panic names both locks), and the guarded data by clang's
@@ -10,7 +19,12 @@
 #ifndef UTIL_LOCK_H
 #define UTIL_LOCK_H
 
-#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#ifdef HAVE_SYS_SINGLE_THREADED_H
+#include <sys/single_threaded.h>
+#endif
 
 #if defined(__clang__)
 #define LOCK_ATTR(x) __attribute__((x))
@@ -47,8 +61,14 @@ enum lock_rank {
 	LOCK_LEAF = 100		/* logs and the like: nothing is taken below */
 };
 
+enum {
+	LOCK_FREE = 0,
+	LOCK_HELD,
+	LOCK_WANTED,	/* held, and somebody may sleep */
+};
+
 struct CAPABILITY("mutex") lock {
-	pthread_mutex_t lk_mutex;
+	atomic_uint lk_word;	/* pairs with itself */
 #ifdef VMEM_DEBUG
 	const char *lk_name;
 	enum lock_rank lk_rank;
@@ -57,6 +77,60 @@ struct CAPABILITY("mutex") lock {
 
 void lock_init(struct lock *lk, const char *name, enum lock_rank rank);
 void lock_fini(struct lock *lk);
+
+/* What isn't done in a few instructions (lock.c). */
+void lock_wait(struct lock *lk);
+void lock_wake(struct lock *lk);
+
+static inline bool
+lock_alone(void)
+{
+#ifdef HAVE_SYS_SINGLE_THREADED_H
+	return (__libc_single_threaded != 0);
+#else
+	return (false);
+#endif
+}
+
+/* Take it if it is free. */
+static inline bool
+lock_take(struct lock *lk)
+{
+	unsigned int is = LOCK_FREE;
+
+	if (atomic_load_explicit(&lk->lk_word, memory_order_relaxed) !=
+	    LOCK_FREE)
+		return (false);
+	if (lock_alone()) {
+		atomic_store_explicit(
+		    &lk->lk_word, LOCK_HELD, memory_order_relaxed);
+		return (true);
+	}
+	return (atomic_compare_exchange_strong_explicit(&lk->lk_word, &is,
+	    LOCK_HELD, memory_order_acquire, memory_order_relaxed));
+}
+
+/*
+ * Take and release, unseen by the checkers: what the functions below come to,
+ * and for who forks, and takes them all (lib/arena/fork.c).
+ */
+static inline void
+lock_hold(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
+{
+	if (__builtin_expect(!lock_take(lk), 0))
+		lock_wait(lk);
+}
+
+static inline void
+lock_let_go(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
+{
+	if (lock_alone())
+		atomic_store_explicit(
+		    &lk->lk_word, LOCK_FREE, memory_order_relaxed);
+	else if (__builtin_expect(atomic_exchange_explicit(&lk->lk_word,
+		     LOCK_FREE, memory_order_release) == LOCK_WANTED, 0))
+		lock_wake(lk);
+}
 
 #ifdef VMEM_DEBUG
 void lock_acquire(struct lock *lk) ACQUIRE(lk);
@@ -75,19 +149,19 @@ static inline void lock_release(struct lock *lk) RELEASE(lk)
 static inline void
 lock_acquire(struct lock *lk)
 {
-	(void)pthread_mutex_lock(&lk->lk_mutex);
+	lock_hold(lk);
 }
 
 static inline int
 lock_try(struct lock *lk)
 {
-	return (pthread_mutex_trylock(&lk->lk_mutex) == 0);
+	return (lock_take(lk));
 }
 
 static inline void
 lock_release(struct lock *lk)
 {
-	(void)pthread_mutex_unlock(&lk->lk_mutex);
+	lock_let_go(lk);
 }
 
 static inline void
@@ -101,21 +175,5 @@ lock_assert_none(void)
 {
 }
 #endif
-
-/*
- * Take and release, unseen by the checkers: for who forks, and takes them all
- * (lib/arena/fork.c).
- */
-static inline void
-lock_hold(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
-{
-	(void)pthread_mutex_lock(&lk->lk_mutex);
-}
-
-static inline void
-lock_let_go(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
-{
-	(void)pthread_mutex_unlock(&lk->lk_mutex);
-}
 
 #endif /* UTIL_LOCK_H */
