@@ -25,6 +25,11 @@
  * Searching is a descent that turns back at most once a level: a child whose
  * max is large enough can disappoint only if it is the first (last) of the
  * range, cut by the bound.
+ *
+ * Where a leaf's largest changes, that is often one of several alike, and often
+ * comes back soon; so the nodes above hear of it later, or when a search is to
+ * come: addrtree_settle().  Meanwhile nd_top is what they have.  Whatever else
+ * changes a leaf settles it first.
  */
 #include "config.h"
 
@@ -45,10 +50,11 @@ struct node {
 	uint16_t nd_count;
 	uint16_t nd_level;	/* 0: a leaf */
 	uint32_t nd_up;		/* its parent, or UNIT_NIL */
-	uint64_t nd_top;	/* the largest of nd_max */
+	uint64_t nd_top;	/* the largest of nd_max, unless nd_due */
 	uint64_t nd_key[NODE_PLACES]; /* unused ones are UINT64_MAX */
-	uint64_t nd_max[NODE_PLACES];
+	uint64_t nd_max[NODE_PLACES]; /* 0 */
 	uint32_t nd_child[NODE_PLACES];
+	uint8_t nd_due;		/* 1 + its place in vm_due_leaves, or 0 */
 };
 _Static_assert(sizeof(struct node) <= UNIT_BYTES, "a node is a unit");
 
@@ -89,8 +95,11 @@ node_get(struct vmem *vm, unsigned int level)
 	nd->nd_level = (uint16_t)level;
 	nd->nd_up = UNIT_NIL;
 	nd->nd_top = 0;
-	for (unsigned int i = 0; i < NODE_PLACES; i++)
+	nd->nd_due = 0;
+	for (unsigned int i = 0; i < NODE_PLACES; i++) {
 		nd->nd_key[i] = UINT64_MAX;
+		nd->nd_max[i] = 0;
+	}
 	return (unit);
 }
 
@@ -106,15 +115,20 @@ adopt(struct node *nd, unsigned int slot)
 		ROW(child)->rw_up = node_unit(nd);
 }
 
-static uint64_t
+/* Of all places, in four chains and without a branch: sizes are often equal, so
+ * whether one more or less matters to its node can't be foretold. */
+static inline uint64_t
 node_max(const struct node *nd)
 {
-	uint64_t max = 0;
+	uint64_t max[4] = { 0 };
 
-	for (unsigned int i = 0; i < nd->nd_count; i++)
-		if (nd->nd_max[i] > max)
-			max = nd->nd_max[i];
-	return (max);
+#pragma GCC unroll 24
+	for (unsigned int i = 0; i < NODE_PLACES; i++)
+		max[i % 4] = nd->nd_max[i] > max[i % 4] ? nd->nd_max[i] :
+							  max[i % 4];
+	max[0] = max[1] > max[0] ? max[1] : max[0];
+	max[2] = max[3] > max[2] ? max[3] : max[2];
+	return (max[2] > max[0] ? max[2] : max[0]);
 }
 
 /*
@@ -166,6 +180,7 @@ node_close(struct node *nd, unsigned int slot)
 	memmove(&nd->nd_child[slot], &nd->nd_child[slot + 1],
 	    n * sizeof(uint32_t));
 	nd->nd_key[--nd->nd_count] = UINT64_MAX;
+	nd->nd_max[nd->nd_count] = 0;
 	if (slot == 0 && nd->nd_level > 0)
 		nd->nd_key[0] = 0;
 }
@@ -181,6 +196,7 @@ node_append(struct node *dst, struct node *src, unsigned int from)
 		dst->nd_max[n] = src->nd_max[i];
 		dst->nd_child[n] = src->nd_child[i];
 		src->nd_key[i] = UINT64_MAX;
+		src->nd_max[i] = 0;
 		adopt(dst, n);
 	}
 	src->nd_count = (uint16_t)from;
@@ -226,6 +242,101 @@ grow_root(struct vmem *vm, struct addrtree *at)
 	vm->vm_low = arena_low(vm);
 }
 
+/* ---- a leaf's largest --------------------------------------------------- */
+
+/* The largest below a node changes from nd_top to `top': upwards as far as that
+ * is the largest of a node, or was. */
+static void
+top_change(struct vmem *vm, struct node *nd, uint64_t key, uint64_t top)
+{
+	for (;;) {
+		struct node *up;
+		unsigned int slot;
+		uint64_t old = nd->nd_top;
+
+		nd->nd_top = top;
+		if (nd->nd_up == UNIT_NIL)
+			break;
+		STEP(vm);
+		up = NODE(nd->nd_up);
+		slot = child_for(up, key);
+		up->nd_max[slot] = top;
+		if (top > up->nd_top)
+			nd = up;
+		else if (old == up->nd_top && (top = node_max(up)) != old)
+			nd = up;
+		else
+			break;
+	}
+}
+
+/* The nodes above hear of it. */
+static void
+leaf_tell(struct vmem *vm, struct node *nd)
+{
+	uint64_t top = node_max(nd);
+
+	STEP(vm);
+	due_drop(&vm->vm_due_leaves, &nd->nd_due);
+	if (top != nd->nd_top)
+		top_change(vm, nd, nd->nd_key[0], top);
+}
+
+static struct node *
+leaf_of(const struct addrtree *at, uint64_t key)
+{
+	struct node *nd = NODE(at->at_root);
+
+	for (; nd->nd_level > 0; nd = NODE(nd->nd_child[child_for(nd, key)]))
+		STEP(at);
+	return (nd);
+}
+
+static inline void
+leaf_settle(struct vmem *vm, struct node *nd)
+{
+	if (nd->nd_due != 0)
+		leaf_tell(vm, nd);
+}
+
+/* The oldest ones, to make room. */
+static __attribute__((noinline)) void
+leaves_retire(struct vmem *vm)
+{
+	struct due *du = &vm->vm_due_leaves;
+	unsigned int at = du->du_at;
+
+	for (unsigned int i = at; i < at + DUE_RETIRE; i++)
+		if (du->du_unit[i] != UNIT_NIL)
+			leaf_settle(vm, NODE(du->du_unit[i]));
+}
+
+/* Before a search in vm_rows. */
+void
+addrtree_settle(struct vmem *vm)
+{
+	struct due *du = &vm->vm_due_leaves;
+
+	for (unsigned int i = 0; i < DUE && du->du_count > 0; i++)
+		if (du->du_unit[i] != UNIT_NIL)
+			leaf_settle(vm, NODE(du->du_unit[i]));
+}
+
+/* The max of the entry at that slot of a leaf of vm_rows changes. */
+static inline void
+max_change(struct vmem *vm, struct node *nd, unsigned int slot, uint64_t max)
+{
+	uint64_t old = nd->nd_max[slot];
+	bool is = (max > nd->nd_top) | ((old == nd->nd_top) & (max != old));
+
+	nd->nd_max[slot] = max;
+	if (__builtin_expect(due_add(&vm->vm_due_leaves, node_unit(nd),
+		&nd->nd_due, is), 0))
+		leaves_retire(vm);
+}
+
+/* ---- inserting and removing --------------------------------------------- */
+
 /*
  * How many nodes, from the leaf upwards, are full where `key` belongs: those an
  * insertion splits, and no others.  Down with the one above known to have room
@@ -254,6 +365,8 @@ addrtree_insert(
 	unsigned int full = addrtree_full(at, entry->ae_key), slot;
 	struct node *nd, *child;
 
+	if (at->at_depth > 0)
+		leaf_settle(vm, leaf_of(at, entry->ae_key));
 	if (full == at->at_depth) {
 		grow_root(vm, at);
 		if (at->at_depth > 1)
@@ -284,48 +397,6 @@ addrtree_insert(
 		nd->nd_top = entry->ae_max;
 	adopt(nd, slot);
 	at->at_count++;
-}
-
-/* The largest below a node changes from nd_top to `top': upwards as far as that
- * is the largest of a node, or was. */
-static void
-top_change(struct vmem *vm, struct node *nd, uint64_t key, uint64_t top)
-{
-	for (;;) {
-		struct node *up;
-		unsigned int slot;
-		uint64_t old = nd->nd_top;
-
-		nd->nd_top = top;
-		if (nd->nd_up == UNIT_NIL)
-			break;
-		STEP(vm);
-		up = NODE(nd->nd_up);
-		slot = child_for(up, key);
-		up->nd_max[slot] = top;
-		if (top > up->nd_top)
-			nd = up;
-		else if (old == up->nd_top && (top = node_max(up)) != old)
-			nd = up;
-		else
-			break;
-	}
-}
-
-/* The max of the entry `key', at that slot of a leaf, changes. */
-static inline void
-max_change(struct vmem *vm, struct node *nd, unsigned int slot, uint64_t key,
-    uint64_t max)
-{
-	uint64_t old = nd->nd_max[slot];
-
-	STEP(vm);
-	nd->nd_max[slot] = max;
-	if (max > nd->nd_top)
-		top_change(vm, nd, key, max);
-	else if (old == nd->nd_top && max != old &&
-	    (max = node_max(nd)) != old)
-		top_change(vm, nd, key, max);
 }
 
 static void
@@ -364,6 +435,8 @@ join_children(struct vmem *vm, struct node *parent, unsigned int slot)
 	right = NODE(gone);
 	if (left->nd_count + right->nd_count > MERGED_MAX)
 		return (false);
+	leaf_settle(vm, left);
+	leaf_settle(vm, right);
 	/* A separator becomes the key that an inner node doesn't use in 0. */
 	right->nd_key[0] = right->nd_level > 0 ? parent->nd_key[slot + 1] :
 						 right->nd_key[0];
@@ -400,7 +473,8 @@ addrtree_remove(struct vmem *vm, struct addrtree *at, uint64_t key)
 
 	way_find(at, key, &way);
 	d = way.depth;
-	max_change(vm, way.node[d], way.slot[d], key, 0);
+	way.node[d]->nd_max[way.slot[d]] = 0;
+	leaf_tell(vm, way.node[d]);
 	node_close(way.node[d], way.slot[d]);
 	at->at_count--;
 	while (d > 0 && way.node[d]->nd_count < SPARSE) {
@@ -602,7 +676,7 @@ node_check(uint32_t unit, unsigned int level, uint64_t lo, uint64_t hi,
 	    nd->nd_count > FANOUT || nd->nd_top != node_max(nd))
 		return (false);
 	for (unsigned int i = nd->nd_count; i < NODE_PLACES; i++)
-		if (nd->nd_key[i] != UINT64_MAX)
+		if (nd->nd_key[i] != UINT64_MAX || nd->nd_max[i] != 0)
 			return (false);
 	for (unsigned int i = 0; i < nd->nd_count; i++) {
 		uint64_t from = i == 0 && level > 0 ? lo : nd->nd_key[i];

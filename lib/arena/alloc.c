@@ -379,7 +379,7 @@ xalloc_slow(struct vmem *vm, struct vmem_request *vr, vm_flag_t flags,
 }
 
 /* A plain request that take_plain() couldn't meet. */
-static int
+static __attribute__((noinline)) int
 plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 {
 	struct vmem_request vr = { .vr_size = size,
@@ -390,7 +390,7 @@ plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 }
 
 /* The same, where there is no free segment for it. */
-static int
+static __attribute__((noinline)) int
 plain_more(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 {
 	struct fit ft;
@@ -454,23 +454,31 @@ alloc_plain(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
 	return (arena_get(vm, &ft, addrp));
 }
 
-/* What isn't in a cache, or not to be had by a sequence. */
+/* What neither a sequence nor take_plain() is for. */
 static int __attribute__((__noinline__))
-alloc_slow(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
+alloc_any(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
     vmem_addr_t *addrp)
 {
 	int error;
 
-	flags_check(vm, flags, "vmem_alloc");
-	if (may_take(vm, size, flags) &&
-	    qcache_for(vm, round_size(vm, size)) == NULL)
-		return (take_plain(vm, round_size(vm, size), flags, addrp));
 	if ((flags & VM_SLEEP) != 0)
 		return (vmem_alloc_until(vm, size, flags, NULL, addrp));
 	error = alloc_plain(vm, size, flags, addrp);
 	if (error == ENOMEM)
 		fail_count(vm);
 	return (error);
+}
+
+/* What isn't in a cache, or not to be had by a sequence. */
+static int __attribute__((__noinline__))
+alloc_slow(struct vmem *vm, vmem_size_t size, vm_flag_t flags,
+    vmem_addr_t *addrp)
+{
+	flags_check(vm, flags, "vmem_alloc");
+	if (round_size(vm, size) - 1 >= vm->vm_qcache_max &&
+	    may_take(vm, size, flags))
+		return (take_plain(vm, round_size(vm, size), flags, addrp));
+	return (alloc_any(vm, size, flags, addrp));
 }
 
 static int __attribute__((__noinline__, __cold__))

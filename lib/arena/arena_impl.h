@@ -77,6 +77,49 @@ bool meta_is(const struct vmem *vm);
 void *meta_alloc(size_t size);
 void meta_free(void *ptr, size_t size);
 
+/* ---- what is due --------------------------------------------------------- */
+
+/*
+ * Units that have changed in a way that others need not know yet: rows (row.c,
+ * 4), leaves (addrtree.c).  Each has its place here plus 1 in a field of its
+ * own, or 0.
+ */
+#ifndef DUE
+#define DUE 64u
+#define DUE_RETIRE 16u	/* so many, the oldest, are seen to when all are in use */
+#endif
+_Static_assert(DUE < UINT8_MAX && DUE % DUE_RETIRE == 0, "places, batches");
+
+struct due {
+	uint32_t du_unit[DUE];	/* or UNIT_NIL */
+	unsigned int du_at;	/* the next one's place: always unused */
+	unsigned int du_count;
+};
+
+/* If `is', the unit is due, if it isn't yet.  That can't be foretold, so there
+ * is no branch.  true: DUE_RETIRE from du_at on are to be seen to at once. */
+static inline bool
+due_add(struct due *du, uint32_t unit, uint8_t *place, bool is)
+{
+	unsigned int at = du->du_at, due = is & (*place == 0);
+
+	du->du_unit[at] = unit & (0 - due);
+	*place = (uint8_t)(*place + ((at + 1) & (0 - due)));
+	du->du_at = at = (at + due) % DUE;
+	du->du_count += due;
+	return ((due & (at % DUE_RETIRE == 0)) != 0);
+}
+
+static inline void
+due_drop(struct due *du, uint8_t *place)
+{
+	if (*place == 0)
+		return;
+	du->du_unit[*place - 1] = UNIT_NIL;
+	du->du_count--;
+	*place = 0;
+}
+
 /* ---- ordered by address (addrtree.c) ----------------------------------- */
 
 struct addrtree {
@@ -108,6 +151,7 @@ bool addrtree_first(const struct addrtree *at, uint64_t from, uint64_t size,
 bool addrtree_last(const struct addrtree *at, uint64_t upto, uint64_t size,
     struct addrentry *entry);
 uint64_t addrtree_max(const struct addrtree *at);
+void addrtree_settle(struct vmem *vm);
 void addrtree_fini(struct vmem *vm, struct addrtree *at);
 const char *addrtree_check(const struct addrtree *at);
 
@@ -141,11 +185,11 @@ struct row {
 	uint32_t rw_next;
 	uint32_t rw_up;		/* the node of vm_rows with its entry */
 	uint16_t rw_count;	/* tags */
-	uint8_t rw_due;		/* 1 + its place in vm_due, or 0: row.c, 4 */
+	uint8_t rw_due;		/* 1 + its place in vm_due_rows, or 0 */
 	uint8_t rw_slot;	/* where in rw_up that entry was */
 	uint64_t rw_base;	/* quanta: where the first segment begins */
 	uint64_t rw_end;	/* quanta: where the last one ends, mod 2^64 */
-	uint64_t rw_max;	/* quanta: what the tree has as the largest free
+	uint64_t rw_max;	/* quanta: what its leaf has as the largest free
 				 * segment's size; it is, unless rw_due */
 	uint64_t rw_free;	/* a bit for each tag of a free segment */
 	uint8_t rw_hinted;	/* hint.c may name it */
@@ -160,11 +204,6 @@ ROW(uint32_t unit)
 {
 	return (UNIT(unit));
 }
-
-/* Rows whose largest free segment the tree need not know yet: row.c, 4. */
-#ifndef ROWS_DUE
-#define ROWS_DUE 64u
-#endif
 
 /* A tag: valid until the next tag is inserted or removed. */
 struct place {
@@ -271,7 +310,7 @@ _Static_assert(BINS_PIECE * sizeof(struct bin) <= UNIT_BYTES,
 
 bool bin_push(struct vmem *vm, struct bin *bn, uint32_t item);
 void bin_pop(struct vmem *vm, struct bin *bn);
-uint32_t bin_last(const struct bin *bn);
+uint32_t bin_last(struct bin *bn);
 uint32_t *bin_item(struct bin *bn, uint32_t place);
 bool bin_turns(uint32_t place);
 void bin_fini(struct vmem *vm, struct bin *bn);
@@ -404,9 +443,8 @@ struct vmem {
 	unsigned int vm_low;		/* [L] units an operation may need */
 	unsigned int vm_nunits;		/* [L] stock of units */
 	struct addrtree vm_rows;	/* [L] rows of tags, by address */
-	uint32_t vm_due[ROWS_DUE];	/* [L] rows to be settled, or UNIT_NIL */
-	unsigned int vm_due_at;		/* [L] the oldest */
-	unsigned int vm_due_count;	/* [L] */
+	struct due vm_due_rows;		/* [L] rows to be settled */
+	struct due vm_due_leaves;	/* [L] leaves of vm_rows likewise */
 	unsigned int vm_hint_shift;	/* [L] of a granule, in quanta */
 	uint32_t *vm_hint;		/* [L] rows by granule, or NULL: hint.c */
 	uint32_t vm_hint_mask;		/* [L] its entries, less 1 */
@@ -538,15 +576,15 @@ extern __thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
  *		maximum goes up the tree		2 L + D + 2
  *	split	or join, of rows: the tree, both maxima, the free tags that
  *		move (the other tags are nobody's)	3 D + ROW_TAGS
- *	settle	a row, and up the tree			D + 1
+ *	settle	a row; or a leaf, and up the tree	1; D + 1
  *
  * The largest is an import and the allocation that it is for: two segments
  * carved, each one out of a bin, two into bins, and two splits.  A free is one
  * out and two joins less.  Searches look once if plain; instant fit looks at
  * ARENA_LOOKS segments under constraints, and the other strategies at all that
  * are large enough, which is in the nature of what they promise.  What looks by
- * address settles all rows that are due; any other change one at most, in place
- * of its own maximum.
+ * address settles all rows and leaves that are due; any other change a few of
+ * them.
  */
 #define ARENA_LOOKS 70u /* find.c: INSTANT_LOOKS, what surely fits, the ends */
 
@@ -558,7 +596,7 @@ arena_steps_bound(uint64_t depth, uint64_t larges, uint64_t looks)
 	for (; larges != 0; larges /= 2)
 		l += 2; /* 1.44, rounded up */
 	return ((looks + 3) * (3 * d + l + 2) + 2 * 3 * (2 * l + d + 2) +
-	    2 * 2 * (3 * d + ROW_TAGS) + ROWS_DUE * (d + 1));
+	    2 * 2 * (3 * d + ROW_TAGS) + DUE * (d + 1));
 }
 
 /* Addresses and quanta. */

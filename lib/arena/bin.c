@@ -82,11 +82,24 @@ way_make(struct vmem *vm, struct bin *bn, uint32_t place)
 }
 
 /* Does the bin take a unit with that place, and give one back with it? */
-bool
+inline bool
 bin_turns(uint32_t place)
 {
-	return (place == BIN_INLINE ||
-	    (place > BIN_INLINE && place % DIGITS == 0));
+	return ((place == BIN_INLINE) |
+	    ((place > BIN_INLINE) & (place % DIGITS == 0)));
+}
+
+/* Where the last one's item is, or the next one's if the bin doesn't turn with
+ * it.  Many bins have about as many as fit into them: so no branch. */
+static inline uint32_t *
+bin_end(struct bin *bn, uint32_t place)
+{
+	uint32_t *inside = &bn->bn_item[place & 3];
+	uint32_t *beyond = &WORDS(BIN_TAIL(bn))[digit(place, 0)];
+	uintptr_t which = 0 - (uintptr_t)(place >= BIN_INLINE);
+
+	return ((void *)(((uintptr_t)beyond & which) |
+	    ((uintptr_t)inside & ~which)));
 }
 
 /* The first item of a unit. */
@@ -115,17 +128,14 @@ push_unit(struct vmem *vm, struct bin *bn, uint32_t item)
 }
 
 /* One more at the end; false: no unit is at hand for it, or no number. */
-bool
+inline bool
 bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
 {
 	uint32_t n = bn->bn_count;
 
-	if (n > BIN_INLINE && digit(n, 0) != 0)
-		WORDS(BIN_TAIL(bn))[digit(n, 0)] = item;
-	else if (n < BIN_INLINE)
-		bn->bn_item[n] = item;
-	else
+	if (__builtin_expect(bin_turns(n), 0))
 		return (push_unit(vm, bn, item));
+	*bin_end(bn, n) = item;
 	bn->bn_count = n + 1;
 	return (true);
 }
@@ -174,18 +184,15 @@ bin_pop(struct vmem *vm, struct bin *bn)
 {
 	uint32_t n = --bn->bn_count;
 
-	if (n == BIN_INLINE || (n > BIN_INLINE && digit(n, 0) == 0))
+	if (__builtin_expect(bin_turns(n), 0))
 		pop_unit(vm, bn, n);
 }
 
 /* The last one: bn_count > 0. */
 uint32_t
-bin_last(const struct bin *bn)
+bin_last(struct bin *bn)
 {
-	uint32_t n = bn->bn_count - 1;
-
-	return (n < BIN_INLINE ? bn->bn_item[n] :
-				 WORDS(BIN_TAIL(bn))[digit(n, 0)]);
+	return (*bin_end(bn, bn->bn_count - 1));
 }
 
 /* At the end of an arena: all units go back to the pool. */

@@ -49,12 +49,15 @@ bit_on(struct freelist *fl, unsigned int bin)
 	fl->fl_summary |= UINT64_C(1) << (bin / 64);
 }
 
+/* If it is empty, which can't be foretold. */
 static inline void
-bit_off(struct freelist *fl, unsigned int bin)
+bit_off(struct freelist *fl, unsigned int bin, bool empty)
 {
-	fl->fl_bits[bin / 64] &= ~(UINT64_C(1) << (bin % 64));
-	if (fl->fl_bits[bin / 64] == 0)
-		fl->fl_summary &= ~(UINT64_C(1) << (bin / 64));
+	uint64_t bits = fl->fl_bits[bin / 64] &
+	    ~((uint64_t)empty << (bin % 64));
+
+	fl->fl_bits[bin / 64] = bits;
+	fl->fl_summary &= ~((uint64_t)(bits == 0) << (bin / 64));
 }
 
 /* What a bin has of a segment: its row, and where in it the tag was then. */
@@ -69,6 +72,16 @@ item_place(uint32_t item)
 {
 	return ((struct place) { .row = item & ((1u << UNIT_BITS) - 1),
 	    .slot = item >> UNIT_BITS });
+}
+
+/* The segment that a bin has at that place. */
+static inline struct place
+item_check(uint32_t item, unsigned int bin, uint32_t place)
+{
+	struct place p = item_place(item);
+
+	p.slot = row_slot(ROW(p.row), p.slot, TAG_FREE | place, bin + 1);
+	return (p);
 }
 
 static inline uint32_t
@@ -148,8 +161,7 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 	}
 	if (__builtin_expect(!bin_push(vm, bn, item_of(p)), 0))
 		return (PLACE_NONE);
-	if (bn->bn_count == 1)
-		bit_on(fl, (unsigned int)size - 1);
+	bit_on(fl, (unsigned int)size - 1);
 	return (bn->bn_count - 1);
 }
 
@@ -183,16 +195,13 @@ bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
 	struct place p;
 
 	if (place != last) {
-		p = item_place(bin_last(bn));
-		VERIFY(row_with(
-		    ROW(p.row), TAG_FREE | last, bin + 1, &p.slot));
+		p = item_check(bin_last(bn), bin, last);
 		*bin_item(bn, place) = item_of(p);
 		ROW(p.row)->rw_tag[p.slot] = tag_placed(TAG(p), place);
 		STEP(vm);
 	}
 	bin_pop(vm, bn);
-	if (last == 0)
-		bit_off(fl, bin);
+	bit_off(fl, bin, last == 0);
 }
 
 /* Out of its bin: the segment at p is about to change.  Until it is binned
@@ -290,26 +299,18 @@ large_place(uint32_t record, struct place *p)
 	if (record == LARGE_NIL)
 		return (false);
 	*p = (struct place) { .row = large_row(record) };
-	VERIFY(row_with(ROW(p->row), TAG_FREE | TAG_LARGE | record,
-	    large_size(record), &p->slot));
-	return (true);
-}
-
-static inline bool
-item_check(uint32_t item, unsigned int bin, uint32_t place, struct place *p)
-{
-	*p = item_place(item);
-	unit_prefetch(ROW(p->row));
-	VERIFY(row_with(ROW(p->row), TAG_FREE | place, bin + 1, &p->slot));
+	p->slot = row_slot(ROW(p->row), 0, TAG_FREE | TAG_LARGE | record,
+	    large_size(record));
 	return (true);
 }
 
 static inline bool
 bin_top(struct freelist *fl, unsigned int bin, struct place *p)
 {
-	const struct bin *bn = BIN(fl, bin);
+	struct bin *bn = BIN(fl, bin);
 
-	return (item_check(bin_last(bn), bin, bn->bn_count - 1, p));
+	*p = item_check(bin_last(bn), bin, bn->bn_count - 1);
+	return (true);
 }
 
 /* The smallest free segment of at least so many quanta; false: there is none,
@@ -357,7 +358,8 @@ fl_lowest(struct vmem *vm, uint64_t size, struct place *p)
 			lowest = place;
 		}
 	}
-	return (item_check(item, bin, lowest, p));
+	*p = item_check(item, bin, lowest);
+	return (true);
 }
 
 /*
@@ -368,22 +370,25 @@ static inline __attribute__((always_inline)) bool
 fl_take(struct vmem *vm, uint64_t size, struct place *p)
 {
 	struct freelist *fl = &vm->vm_free;
+	unsigned int bin = (unsigned int)size - 1;
+	struct bin *bn;
 	struct row *rw;
-	uint32_t *tag;
 
-	if (size > FL_EXACT || BIN(fl, (unsigned int)size - 1)->bn_count == 0)
+	if (size > FL_EXACT)
+		return (false);
+	bn = BIN(fl, bin);
+	if (bn->bn_count == 0)
 		return (false);
 	STEP(vm);
-	(void)bin_top(fl, (unsigned int)size - 1, p);
+	*p = item_check(bin_last(bn), bin, bn->bn_count - 1);
 	rw = ROW(p->row);
-	tag = &rw->rw_tag[p->slot];
-	*tag = (*tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_BUSY;
+	rw->rw_tag[p->slot] = (rw->rw_tag[p->slot] &
+	    (TAG_SPAN | TAG_IMPORTED)) | TAG_BUSY;
 	rw->rw_free &= ~(UINT64_C(1) << p->slot);
-	row_due(vm, p->row, size == rw->rw_max);
-	bin_pop(vm, BIN(fl, (unsigned int)size - 1));
-	if (BIN(fl, (unsigned int)size - 1)->bn_count == 0)
-		bit_off(fl, (unsigned int)size - 1);
+	bin_pop(vm, bn);
+	bit_off(fl, bin, bn->bn_count == 0);
 	fl->fl_count--;
+	row_due(vm, p->row, size == rw->rw_max);
 	return (true);
 }
 
@@ -399,9 +404,12 @@ fl_after(struct vmem *vm, struct place *p)
 	STEP(vm);
 	if ((tag & TAG_LARGE) != 0)
 		return (large_place(large_next(&fl->fl_large, place), p));
-	if (place > 0)
-		return (item_check(*bin_item(BIN(fl, (unsigned int)size - 1), place - 1),
-		    (unsigned int)size - 1, place - 1, p));
+	if (place > 0) {
+		bin = (unsigned int)size - 1;
+		*p = item_check(
+		    *bin_item(BIN(fl, bin), place - 1), bin, place - 1);
+		return (true);
+	}
 	bin = bin_first(fl, (unsigned int)size);
 	if (bin < FL_EXACT)
 		return (bin_top(fl, bin, p));
@@ -490,6 +498,7 @@ fl_check(struct vmem *vm)
 	uint64_t count = fl->fl_large.lg_count + fl->fl_strays;
 	const char *why = large_check(&fl->fl_large);
 
+	rows_settle(vm);
 	if (why != NULL)
 		return (why);
 	for (unsigned int bin = 0; bin < FL_EXACT; bin++) {

@@ -36,10 +36,11 @@
  * 4. rw_max is what the tree has as the row's maximum.  Only searches by address
  * want it, while every allocation and free changes it, more often than not back
  * to what it was: what was freed last is allocated next.  So a change makes the
- * row due, and the last ROWS_DUE of these are remembered; one more settles the
- * oldest, that is, looks at its tags and tells the tree, whose node has come
- * into the cache meanwhile.  A search first settles all (rows_settle()).  Hence
- * the tree is exact when asked, by a number of steps that is bounded.
+ * row due, and the last DUE of these are remembered.  When they are all in use,
+ * the oldest DUE_RETIRE are settled: that is, their tags are looked at, and the
+ * leaf of the tree is told, which may become due in its turn (addrtree.c).  A
+ * search first settles all (rows_settle()).  Hence the tree is exact when asked,
+ * by a number of steps that is bounded.
  *
  * Everything here with vm_lock held.
  */
@@ -63,7 +64,8 @@
 
 /*
  * How many offsets are <= off, which unused ones never are.  In two steps: which
- * cache line of sixteen, then all of that, without branches.
+ * cache line of sixteen (of the last the half that there is, and what is before
+ * it), then all of that, without branches.
  */
 static inline unsigned int
 offs_upto(const struct row *rw, int32_t off)
@@ -71,24 +73,23 @@ offs_upto(const struct row *rw, int32_t off)
 	const int32_t *at = rw->rw_off;
 	unsigned int n = 16u * ((unsigned int)(at[15] <= off) +
 		(at[31] <= off) + (at[47] <= off));
-	unsigned int more = n < 48 ? 16 : ROW_PLACES - 48;
+
+	n -= n == 48 ? 64 - ROW_PLACES : 0;
 #ifdef __SSE2__
 	const __m128i *four = (const __m128i *)(const void *)(at + n);
 	__m128i above = _mm_set1_epi32(off + 1), sum;
 
 	/* A true comparison is -1. */
-	sum = _mm_add_epi32(_mm_cmpgt_epi32(above, _mm_load_si128(four)),
-	    _mm_cmpgt_epi32(above, _mm_load_si128(four + 1)));
-	if (more == 16)
-		sum = _mm_add_epi32(sum,
-		    _mm_add_epi32(
-			_mm_cmpgt_epi32(above, _mm_load_si128(four + 2)),
-			_mm_cmpgt_epi32(above, _mm_load_si128(four + 3))));
+	sum = _mm_add_epi32(
+	    _mm_add_epi32(_mm_cmpgt_epi32(above, _mm_load_si128(four)),
+		_mm_cmpgt_epi32(above, _mm_load_si128(four + 1))),
+	    _mm_add_epi32(_mm_cmpgt_epi32(above, _mm_load_si128(four + 2)),
+		_mm_cmpgt_epi32(above, _mm_load_si128(four + 3))));
 	sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
 	sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
 	return (n - (unsigned int)_mm_cvtsi128_si32(sum));
 #else
-	for (unsigned int upto = n + more; n < upto && at[n] <= off; n++)
+	for (unsigned int upto = n + 16; n < upto && at[n] <= off; n++)
 		continue;
 	return (n);
 #endif
@@ -134,39 +135,37 @@ row_find(struct vmem *vm, uint64_t quantum)
 static inline bool
 is_it(const struct row *rw, unsigned int slot, uint32_t tag, uint64_t size)
 {
-	return (slot < rw->rw_count &&
-	    (rw->rw_tag[slot] & ~(TAG_SPAN | TAG_IMPORTED)) == tag &&
+	return ((rw->rw_tag[slot] & ~(TAG_SPAN | TAG_IMPORTED)) == tag &&
 	    row_size(rw, slot) == size);
 }
 
-/* It moved in its row: all free ones are looked at, which are few: a third
- * of all at most, as a rule one in twenty. */
-static __attribute__((noinline)) bool
-row_search(const struct row *rw, uint32_t tag, uint64_t size,
-    unsigned int *slotp)
+/* It moved in its row, or is the last there: all free ones are looked at, which
+ * are few: a third of all at most, as a rule one in twenty. */
+static __attribute__((noinline)) unsigned int
+row_search(const struct row *rw, uint32_t tag, uint64_t size)
 {
 	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
-		*slotp = (unsigned int)__builtin_ctzll(bits);
-		if (is_it(rw, *slotp, tag, size))
-			return (true);
+		unsigned int slot = (unsigned int)__builtin_ctzll(bits);
+
+		if (is_it(rw, slot, tag, size))
+			return (slot);
 	}
-	return (false);
+	VERIFY(!"a free segment is where its bin has it");
+	return (0);
 }
 
 /*
- * The free segment of that size whose tag is that, but for the bits of spans.
- * It was at *slotp when it was put where the caller has that from, and is so
- * still, as a rule.
+ * Where in the row the free segment of that size is whose tag is that, but for
+ * the bits of spans.  It was at `slot' when it was put where the caller has
+ * that from, and is so still, as a rule.
  */
-static inline bool
-row_with(const struct row *rw, uint32_t tag, uint64_t size,
-    unsigned int *slotp)
+static inline __attribute__((always_inline)) unsigned int
+row_slot(const struct row *rw, unsigned int slot, uint32_t tag, uint64_t size)
 {
-	unsigned int slot = *slotp;
-
-	if (__builtin_expect(is_it(rw, slot, tag, size), 1))
-		return (true);
-	return (row_search(rw, tag, size, slotp));
+	if (__builtin_expect(slot + 1 < rw->rw_count &&
+		is_it(rw, slot, tag, size), 1))
+		return (slot);
+	return (row_search(rw, tag, size));
 }
 
 /* The segment's neighbours; false at the ends of the address space. */
@@ -208,15 +207,23 @@ entry_of(uint32_t row)
 	    .ae_child = row });
 }
 
+/* As a rule no more than four are free: so many are looked at without a branch
+ * that couldn't be foretold. */
 uint64_t
 row_max(const struct row *rw)
 {
-	uint64_t max = 0, size;
+	uint64_t max = 0, size, bits = rw->rw_free;
 
-	for (uint64_t bits = rw->rw_free; bits != 0; bits &= bits - 1) {
-		size = row_size(rw, (unsigned int)__builtin_ctzll(bits));
-		max = size > max ? size : max;
-	}
+	do {
+#pragma GCC unroll 4
+		for (unsigned int i = 0; i < 4; i++) {
+			size = row_size(rw, (unsigned int)__builtin_ctzll(
+			    bits != 0 ? bits : 1));
+			size = bits != 0 ? size : 0;
+			max = size > max ? size : max;
+			bits &= bits - 1;
+		}
+	} while (bits != 0);
 	return (max);
 }
 
@@ -227,23 +234,17 @@ max_set(struct vmem *vm, uint32_t row, uint64_t max)
 	struct row *rw = ROW(row);
 	struct node *nd = NODE(rw->rw_up);
 
-	if (rw->rw_max == max)
-		return;
 	rw->rw_max = max;
 	if (rw->rw_slot >= nd->nd_count || nd->nd_child[rw->rw_slot] != row)
 		rw->rw_slot = child_for(nd, rw->rw_base) & 31;
-	max_change(vm, nd, rw->rw_slot, rw->rw_base, max);
+	max_change(vm, nd, rw->rw_slot, max);
 }
 
 /* The row isn't due any more, whatever its maximum. */
 static inline void
 row_undue(struct vmem *vm, struct row *rw)
 {
-	if (rw->rw_due == 0)
-		return;
-	vm->vm_due[rw->rw_due - 1] = UNIT_NIL;
-	vm->vm_due_count--;
-	rw->rw_due = 0;
+	due_drop(&vm->vm_due_rows, &rw->rw_due);
 }
 
 static void
@@ -251,41 +252,50 @@ row_settle(struct vmem *vm, uint32_t row)
 {
 	struct row *rw = ROW(row);
 
-	if (rw->rw_due != 0) {
-		STEP(vm);
-		row_undue(vm, rw);
-		max_set(vm, row, row_max(rw));
-	}
+	STEP(vm);
+	row_undue(vm, rw);
+	max_set(vm, row, row_max(rw));
 }
 
-/* A free segment of that size came, or went. */
+/* The oldest ones are settled, to make room.  Each has a cache miss or two of
+ * its own, which needn't wait for those of the others. */
+static __attribute__((noinline)) void
+rows_retire(struct vmem *vm)
+{
+	const uint32_t *due = &vm->vm_due_rows.du_unit[vm->vm_due_rows.du_at];
+
+	for (unsigned int i = 0; i < DUE_RETIRE; i++) {
+		const struct row *rw = ROW(due[i]);
+		const struct node *nd = NODE(rw->rw_up);
+
+		__builtin_prefetch(&nd->nd_top);
+		__builtin_prefetch(&nd->nd_max[rw->rw_slot], 1);
+		__builtin_prefetch(&nd->nd_child[rw->rw_slot], 1);
+	}
+	for (unsigned int i = 0; i < DUE_RETIRE; i++)
+		if (due[i] != UNIT_NIL)
+			row_settle(vm, due[i]);
+}
+
+/* A free segment came or went: if `is', one of the row's largest. */
 static inline void
 row_due(struct vmem *vm, uint32_t row, bool is)
 {
-	struct row *rw = ROW(row);
-	unsigned int at;
-
-	if (!is || rw->rw_due != 0)
-		return;
-	at = vm->vm_due_at;
-	if (vm->vm_due[at] != UNIT_NIL)
-		row_settle(vm, vm->vm_due[at]);
-	vm->vm_due[at] = row;
-	vm->vm_due_at = (at + 1) % ROWS_DUE;
-	vm->vm_due_count++;
-	rw->rw_due = (uint8_t)(at + 1);
-	__builtin_prefetch(&NODE(rw->rw_up)->nd_top, 1);
-	__builtin_prefetch(&NODE(rw->rw_up)->nd_max[rw->rw_slot], 1);
+	if (__builtin_expect(due_add(&vm->vm_due_rows, row,
+		&ROW(row)->rw_due, is), 0))
+		rows_retire(vm);
 }
-_Static_assert(ROWS_DUE <= UINT8_MAX, "rw_due");
 
 /* Before a search by address. */
 void
 rows_settle(struct vmem *vm)
 {
-	for (unsigned int i = 0; i < ROWS_DUE && vm->vm_due_count > 0; i++)
-		if (vm->vm_due[i] != UNIT_NIL)
-			row_settle(vm, vm->vm_due[i]);
+	const struct due *du = &vm->vm_due_rows;
+
+	for (unsigned int i = 0; i < DUE && du->du_count > 0; i++)
+		if (du->du_unit[i] != UNIT_NIL)
+			row_settle(vm, du->du_unit[i]);
+	addrtree_settle(vm);
 }
 
 /* ---- rows --------------------------------------------------------------- */
