@@ -209,7 +209,7 @@ entry_of(uint32_t row)
 
 /* As a rule no more than four are free: so many are looked at without a branch
  * that couldn't be foretold. */
-uint64_t
+inline uint64_t
 row_max(const struct row *rw)
 {
 	uint64_t max = 0, size, bits = rw->rw_free;
@@ -228,7 +228,7 @@ row_max(const struct row *rw)
 }
 
 /* rw_slot is where the entry was seen last, and seldom moves. */
-static void
+static inline void
 max_set(struct vmem *vm, uint32_t row, uint64_t max)
 {
 	struct row *rw = ROW(row);
@@ -247,7 +247,7 @@ row_undue(struct vmem *vm, struct row *rw)
 	due_drop(&vm->vm_due_rows, &rw->rw_due);
 }
 
-static void
+static inline void
 row_settle(struct vmem *vm, uint32_t row)
 {
 	struct row *rw = ROW(row);
