@@ -33,7 +33,7 @@ misfreed(const struct vmem *vm, uint64_t addr, uint64_t size, const char *who,
 }
 
 /* The tag of exactly that allocation; anything else is misuse. */
-static inline struct place
+static inline __attribute__((always_inline)) struct place
 busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 {
 	struct place p = row_find_inline(vm, to_quanta(vm, addr));
@@ -257,8 +257,7 @@ vmem_xfree(vmem_t *vm, vmem_addr_t addr, vmem_size_t size)
 	size = round_size(vm, size);
 	if (vm->vm_qcache != NULL)
 		qcache_foreign(vm, addr, size, "vmem_xfree");
-	put_inline(vm, addr, size, "vmem_xfree");
-	serve(vm);
+	arena_put(vm, addr, size, "vmem_xfree");
 }
 
 /* [addr, addr + size) becomes an allocation of its own, and goes.  What stays,

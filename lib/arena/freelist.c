@@ -145,7 +145,7 @@ place_large(struct vmem *vm, struct place p, uint64_t size)
 	return (TAG_LARGE | record);
 }
 
-static inline uint32_t
+static inline __attribute__((always_inline)) uint32_t
 place_make(struct vmem *vm, struct place p, uint64_t size)
 {
 	struct freelist *fl = &vm->vm_free;
