@@ -54,7 +54,7 @@ struct node {
 	uint64_t nd_key[NODE_PLACES]; /* unused ones are UINT64_MAX */
 	uint64_t nd_max[NODE_PLACES]; /* 0 */
 	uint32_t nd_child[NODE_PLACES];
-	uint8_t nd_due;		/* 1 + its place in vm_due_leaves, or 0 */
+	uint8_t nd_due;		/* 1 + its place in vm_due_leaf, or 0 */
 };
 _Static_assert(sizeof(struct node) <= UNIT_BYTES, "a node is a unit");
 
@@ -277,7 +277,7 @@ leaf_tell(struct vmem *vm, struct node *nd)
 	uint64_t top = node_max(nd);
 
 	STEP(vm);
-	due_drop(&vm->vm_due_leaves, &nd->nd_due);
+	due_drop(&vm->vm_due_leaves, vm->vm_due_leaf, &nd->nd_due);
 	if (top != nd->nd_top)
 		top_change(vm, nd, nd->nd_key[0], top);
 }
@@ -303,23 +303,24 @@ leaf_settle(struct vmem *vm, struct node *nd)
 static __attribute__((noinline)) void
 leaves_retire(struct vmem *vm)
 {
-	struct due *du = &vm->vm_due_leaves;
-	unsigned int at = du->du_at;
+	const uint32_t *due = &vm->vm_due_leaf[vm->vm_due_leaves.du_at];
 
-	for (unsigned int i = at; i < at + DUE_RETIRE; i++)
-		if (du->du_unit[i] != UNIT_NIL)
-			leaf_settle(vm, NODE(du->du_unit[i]));
+	for (unsigned int i = 0; i < DUE_RETIRE; i++)
+		if (due[i] != UNIT_NIL)
+			leaf_tell(vm, NODE(due[i]));
 }
 
-/* Before a search in vm_rows. */
+/* Before a search in vm_rows: as rows_settle(). */
 void
 addrtree_settle(struct vmem *vm)
 {
-	struct due *du = &vm->vm_due_leaves;
+	const struct due *du = &vm->vm_due_leaves;
 
-	for (unsigned int i = 0; i < DUE && du->du_count > 0; i++)
-		if (du->du_unit[i] != UNIT_NIL)
-			leaf_settle(vm, NODE(du->du_unit[i]));
+	for (unsigned int i = du->du_at; du->du_count > 0;) {
+		i = (i == 0 ? DUE_LEAVES : i) - 1;
+		if (vm->vm_due_leaf[i] != UNIT_NIL)
+			leaf_tell(vm, NODE(vm->vm_due_leaf[i]));
+	}
 }
 
 /* The max of the entry at that slot of a leaf of vm_rows changes. */
@@ -330,8 +331,8 @@ max_change(struct vmem *vm, struct node *nd, unsigned int slot, uint64_t max)
 	bool is = (max > nd->nd_top) | ((old == nd->nd_top) & (max != old));
 
 	nd->nd_max[slot] = max;
-	if (__builtin_expect(due_add(&vm->vm_due_leaves, node_unit(nd),
-		&nd->nd_due, is), 0))
+	if (__builtin_expect(due_add(&vm->vm_due_leaves, vm->vm_due_leaf,
+		DUE_LEAVES, node_unit(nd), &nd->nd_due, is), 0))
 		leaves_retire(vm);
 }
 

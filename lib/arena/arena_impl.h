@@ -81,17 +81,20 @@ void meta_free(void *ptr, size_t size);
 
 /*
  * Units that have changed in a way that others need not know yet: rows (row.c,
- * 4), leaves (addrtree.c).  Each has its place here plus 1 in a field of its
- * own, or 0.
+ * 4), leaves (addrtree.c).  Each has its place in a ring, plus 1, in a field of
+ * its own, or 0.  Rows of an arena with 10^4 segments are 400: most that change
+ * are due already.
  */
-#ifndef DUE
-#define DUE 64u
+#ifndef DUE_ROWS
+#define DUE_ROWS 240u
+#define DUE_LEAVES 64u
 #define DUE_RETIRE 16u	/* so many, the oldest, are seen to when all are in use */
 #endif
-_Static_assert(DUE < UINT8_MAX && DUE % DUE_RETIRE == 0, "places, batches");
+_Static_assert(DUE_ROWS < UINT8_MAX && DUE_LEAVES < UINT8_MAX, "places");
+_Static_assert(DUE_ROWS % DUE_RETIRE == 0 && DUE_LEAVES % DUE_RETIRE == 0,
+    "whole batches");
 
 struct due {
-	uint32_t du_unit[DUE];	/* or UNIT_NIL */
 	unsigned int du_at;	/* the next one's place: always unused */
 	unsigned int du_count;
 };
@@ -99,23 +102,25 @@ struct due {
 /* If `is', the unit is due, if it isn't yet.  That can't be foretold, so there
  * is no branch.  true: DUE_RETIRE from du_at on are to be seen to at once. */
 static inline bool
-due_add(struct due *du, uint32_t unit, uint8_t *place, bool is)
+due_add(struct due *du, uint32_t *ring, unsigned int size, uint32_t unit,
+    uint8_t *place, bool is)
 {
 	unsigned int at = du->du_at, due = is & (*place == 0);
 
-	du->du_unit[at] = unit & (0 - due);
+	ring[at] = unit & (0 - due);
 	*place = (uint8_t)(*place + ((at + 1) & (0 - due)));
-	du->du_at = at = (at + due) % DUE;
+	at += due;
+	du->du_at = at = at == size ? 0 : at;
 	du->du_count += due;
 	return ((due & (at % DUE_RETIRE == 0)) != 0);
 }
 
 static inline void
-due_drop(struct due *du, uint8_t *place)
+due_drop(struct due *du, uint32_t *ring, uint8_t *place)
 {
 	if (*place == 0)
 		return;
-	du->du_unit[*place - 1] = UNIT_NIL;
+	ring[*place - 1] = UNIT_NIL;
 	du->du_count--;
 	*place = 0;
 }
@@ -185,7 +190,7 @@ struct row {
 	uint32_t rw_next;
 	uint32_t rw_up;		/* the node of vm_rows with its entry */
 	uint16_t rw_count;	/* tags */
-	uint8_t rw_due;		/* 1 + its place in vm_due_rows, or 0 */
+	uint8_t rw_due;		/* 1 + its place in vm_due_row, or 0 */
 	uint8_t rw_slot;	/* where in rw_up that entry was */
 	uint64_t rw_base;	/* quanta: where the first segment begins */
 	uint64_t rw_end;	/* quanta: where the last one ends, mod 2^64 */
@@ -296,7 +301,7 @@ _Static_assert(BIN_INLINE <= 3, "bn_item");
  * arenas have few sizes, and fit into a page with that.
  */
 #ifndef BINS_SMALL
-#define BINS_SMALL 64u
+#define BINS_SMALL 32u
 #endif
 #define BINS_PIECE 32u
 #define BIN_PIECES ((FL_EXACT - BINS_SMALL) / BINS_PIECE)
@@ -444,7 +449,9 @@ struct vmem {
 	unsigned int vm_nunits;		/* [L] stock of units */
 	struct addrtree vm_rows;	/* [L] rows of tags, by address */
 	struct due vm_due_rows;		/* [L] rows to be settled */
+	uint32_t vm_due_row[DUE_ROWS];	/* [L] ... or UNIT_NIL */
 	struct due vm_due_leaves;	/* [L] leaves of vm_rows likewise */
+	uint32_t vm_due_leaf[DUE_LEAVES]; /* [L] */
 	unsigned int vm_hint_shift;	/* [L] of a granule, in quanta */
 	uint32_t *vm_hint;		/* [L] rows by granule, or NULL: hint.c */
 	uint32_t vm_hint_mask;		/* [L] its entries, less 1 */
@@ -596,7 +603,7 @@ arena_steps_bound(uint64_t depth, uint64_t larges, uint64_t looks)
 	for (; larges != 0; larges /= 2)
 		l += 2; /* 1.44, rounded up */
 	return ((looks + 3) * (3 * d + l + 2) + 2 * 3 * (2 * l + d + 2) +
-	    2 * 2 * (3 * d + ROW_TAGS) + DUE * (d + 1));
+	    2 * 2 * (3 * d + ROW_TAGS) + DUE_ROWS + DUE_LEAVES * (d + 1));
 }
 
 /* Addresses and quanta. */

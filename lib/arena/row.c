@@ -36,11 +36,11 @@
  * 4. rw_max is what the tree has as the row's maximum.  Only searches by address
  * want it, while every allocation and free changes it, more often than not back
  * to what it was: what was freed last is allocated next.  So a change makes the
- * row due, and the last DUE of these are remembered.  When they are all in use,
- * the oldest DUE_RETIRE are settled: that is, their tags are looked at, and the
- * leaf of the tree is told, which may become due in its turn (addrtree.c).  A
- * search first settles all (rows_settle()).  Hence the tree is exact when asked,
- * by a number of steps that is bounded.
+ * row due, and the last DUE_ROWS of these are remembered.  When they are all in
+ * use, the oldest DUE_RETIRE are settled: that is, their tags are looked at, and
+ * the leaf of the tree is told, which may become due in its turn (addrtree.c).
+ * A search first settles all (rows_settle()).  Hence the tree is exact when
+ * asked, by a number of steps that is bounded.
  *
  * Everything here with vm_lock held.
  */
@@ -244,7 +244,7 @@ max_set(struct vmem *vm, uint32_t row, uint64_t max)
 static inline void
 row_undue(struct vmem *vm, struct row *rw)
 {
-	due_drop(&vm->vm_due_rows, &rw->rw_due);
+	due_drop(&vm->vm_due_rows, vm->vm_due_row, &rw->rw_due);
 }
 
 static inline void
@@ -262,7 +262,7 @@ row_settle(struct vmem *vm, uint32_t row)
 static __attribute__((noinline)) void
 rows_retire(struct vmem *vm)
 {
-	const uint32_t *due = &vm->vm_due_rows.du_unit[vm->vm_due_rows.du_at];
+	const uint32_t *due = &vm->vm_due_row[vm->vm_due_rows.du_at];
 
 	for (unsigned int i = 0; i < DUE_RETIRE; i++) {
 		const struct row *rw = ROW(due[i]);
@@ -281,8 +281,8 @@ rows_retire(struct vmem *vm)
 static inline void
 row_due(struct vmem *vm, uint32_t row, bool is)
 {
-	if (__builtin_expect(due_add(&vm->vm_due_rows, row,
-		&ROW(row)->rw_due, is), 0))
+	if (__builtin_expect(due_add(&vm->vm_due_rows, vm->vm_due_row,
+		DUE_ROWS, row, &ROW(row)->rw_due, is), 0))
 		rows_retire(vm);
 }
 
@@ -292,9 +292,12 @@ rows_settle(struct vmem *vm)
 {
 	const struct due *du = &vm->vm_due_rows;
 
-	for (unsigned int i = 0; i < DUE && du->du_count > 0; i++)
-		if (du->du_unit[i] != UNIT_NIL)
-			row_settle(vm, du->du_unit[i]);
+	/* The newest first: where few are due, they are these. */
+	for (unsigned int i = du->du_at; du->du_count > 0;) {
+		i = (i == 0 ? DUE_ROWS : i) - 1;
+		if (vm->vm_due_row[i] != UNIT_NIL)
+			row_settle(vm, vm->vm_due_row[i]);
+	}
 	addrtree_settle(vm);
 }
 
