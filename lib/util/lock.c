@@ -37,21 +37,16 @@ lock_fini(struct lock *lk)
 /*
  * It is held.  Who sleeps says so in the word; who comes after that may be the
  * last who does, and can't know it, so it leaves the word as it is: whoever
- * releases then wakes one, be it in vain.  A holder that wasn't preempted is
- * through in less time than it takes to fall asleep: so first look again.
+ * releases then wakes one, be it in vain.  Nobody tries again before it sleeps:
+ * while it does, the holder has an arena's lines to itself.  Measured, with two
+ * threads on two CPUs at one arena, 135 ns a pair of free and allocation, and
+ * 173 where they try 64 times; with four, 97 and 305.
  */
-#define LOCK_LOOKS 64
-
 void
 lock_wait(struct lock *lk)
 {
 	int saved = errno;
 
-	for (int i = 0; i < LOCK_LOOKS; i++) {
-		if (lock_take(lk))
-			return;
-		cpu_pause();
-	}
 	while (atomic_exchange_explicit(&lk->lk_word, LOCK_WANTED,
 		   memory_order_acquire) != LOCK_FREE)
 		futex_wait(&lk->lk_word, LOCK_WANTED, NULL);
