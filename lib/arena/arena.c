@@ -48,9 +48,10 @@
  *
  * 5. Strategies.  Instant and best fit are one search here, for the bins are
  * exact (freelist.c), and differ under constraints: instant fit asks for so
- * much more that any segment of that size will do ("over-ask"), and looks at
- * no more than INSTANT_LOOKS others; best fit looks at all that could do.
- * First, last and next fit search by address.  Next fit has a cursor, an
+ * much more that any segment of that size will do ("over-ask"), and then looks
+ * at some others; best fit looks at many that might do, and over-asks then.
+ * First, last and next fit search by address, and likewise.  All of them are
+ * bounded (find.c).  Next fit has a cursor, an
  * address, not a tag in the list: it blocks no joining and pins no span
  * (PITFALLS 1.11, 1.12).
  *

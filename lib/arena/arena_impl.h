@@ -397,7 +397,18 @@ struct fit {
 	vm_flag_t ft_policy;	/* one of VM_FITMASK */
 	bool ft_plain;		/* size only */
 	bool ft_window;		/* min or max given */
+	bool ft_all;		/* look at all: find.c */
 };
+
+/* Segments that are looked at under constraints: find.c. */
+#ifndef FIT_LOOKS
+#define FIT_LOOKS VMEM_LOOKS_MAX
+#endif
+#ifndef INSTANT_LOOKS
+#define INSTANT_LOOKS 64u
+#endif
+/* Of flags, with a request that another arena passes on: ft_all. */
+#define VM_FIT_ALL 0x80000000u
 
 int fit_init(const struct vmem *vm, struct fit *ft, uint64_t size,
     uint64_t align, uint64_t phase, uint64_t nocross, uint64_t minaddr,
@@ -587,13 +598,15 @@ extern __thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
  *
  * The largest is an import and the allocation that it is for: two segments
  * carved, each one out of a bin, two into bins, and two splits.  A free is one
- * out and two joins less.  Searches look once if plain; instant fit looks at
- * ARENA_LOOKS segments under constraints, and the other strategies at all that
- * are large enough, which is in the nature of what they promise.  What looks by
- * address settles all rows and leaves that are due; any other change a few of
- * them.
+ * out and two joins less.  Searches look once if plain; under constraints, at
+ * LOOKS_INSTANT segments by instant fit, at LOOKS_EXACT by best, first and last
+ * fit, and twice as many by next fit (find.c), unless the request waits.  What
+ * looks by address settles all rows and leaves that are due; any other change
+ * a few of them.
  */
-#define ARENA_LOOKS 70u /* find.c: INSTANT_LOOKS, what surely fits, the ends */
+#define LOOKS_INSTANT (INSTANT_LOOKS + 3u) /* what surely fits, the ends */
+#define LOOKS_EXACT (FIT_LOOKS + 2u)
+#define LOOKS_NEXT (2 * LOOKS_EXACT)
 
 static inline uint64_t
 arena_steps_bound(uint64_t depth, uint64_t larges, uint64_t looks)

@@ -4,13 +4,23 @@
  * Searching changes no segment.  Every loop here looks at segments that are large
  * enough; what makes one disappoint is alignment, a border not to be crossed,
  * or the window.
+ *
+ * Under such constraints any number may disappoint: no order of segments that
+ * there could be has those that fit together, for each alignment and phase and
+ * window.  So that every search ends soon, it goes in two rounds.  The first
+ * looks at segments that are large enough, in the strategy's order, but at no
+ * more than FIT_LOOKS.  The second goes on from there, in the same order, among
+ * those that are so large that the request fits wherever they lie (fit_sure()):
+ * of these the first will do.  So strategies are exact as long as no more than
+ * FIT_LOOKS disappoint, and for requests without constraints always; beyond,
+ * they keep their order among the segments that surely fit, and if there is
+ * none, there is nothing to be had.  Instant fit begins with the second round,
+ * and then looks at INSTANT_LOOKS.  Who waits would wait for ever for what isn't
+ * looked at: for such the first round has no end (ft_all).
  */
 #include "config.h"
 
 #include "arena/arena_impl.h"
-
-/* Segments that instant fit looks at beyond the one that is sure to fit. */
-#define INSTANT_LOOKS 64u
 
 static bool
 fits(const struct vmem *vm, const struct fit *ft, struct place p,
@@ -31,26 +41,37 @@ tag_addr(const struct vmem *vm, struct place p)
 	return (to_addr(vm, tag_start(p)));
 }
 
-/* Smallest first. */
+/* So many are looked at in the first round. */
+static uint64_t
+looks_of(const struct fit *ft)
+{
+	return (ft->ft_all ? UINT64_MAX : FIT_LOOKS);
+}
+
+/* Smallest first, of those of at least `size'. */
+static bool
+look_by_size(struct vmem *vm, const struct fit *ft, uint64_t size,
+    uint64_t looks, struct place *p, uint64_t *addrp)
+{
+	bool found = fl_best(vm, to_quanta(vm, size), p);
+
+	for (; found && !fits(vm, ft, *p, addrp); found = fl_after(vm, p))
+		if (--looks == 0)
+			return (false);
+	return (found);
+}
+
 static bool
 find_by_size(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp)
 {
 	uint64_t sure = fit_sure(ft);
-	unsigned int looks = INSTANT_LOOKS;
-	bool found;
 
-	if (ft->ft_policy == VM_INSTANTFIT &&
-	    fl_best(vm, to_quanta(vm, sure), p) && fits(vm, ft, *p, addrp))
-		return (true);
-	for (found = fl_best(vm, to_quanta(vm, ft->ft_size), p); found;
-	     found = fl_after(vm, p)) {
-		if (fits(vm, ft, *p, addrp))
-			return (true);
-		if (ft->ft_policy == VM_INSTANTFIT && --looks == 0)
-			break;
-	}
-	return (false);
+	if (ft->ft_policy == VM_INSTANTFIT)
+		return (look_by_size(vm, ft, sure, 1, p, addrp) ||
+		    look_by_size(vm, ft, ft->ft_size, INSTANT_LOOKS, p, addrp));
+	return (look_by_size(vm, ft, ft->ft_size, looks_of(ft), p, addrp) ||
+	    look_by_size(vm, ft, sure, 1, p, addrp));
 }
 
 /* ---- by address --------------------------------------------------------- */
@@ -127,28 +148,24 @@ seek_down(const struct vmem *vm, struct place *p, uint64_t size)
 	}
 }
 
-/* Lowest address first, from `from` on; segments of at least `size`. */
+/* Lowest address first, from p on, of those of at least `size'. */
 static bool
-find_upwards(struct vmem *vm, const struct fit *ft, uint64_t from,
-    uint64_t size, unsigned int looks, struct place *p, uint64_t *addrp)
+look_upwards(struct vmem *vm, const struct fit *ft, uint64_t size,
+    uint64_t looks, struct place *p, uint64_t *addrp)
 {
-	*p = row_find(vm, to_quanta(vm, from));
-	for (; seek_up(vm, p, to_quanta(vm, size)) &&
-	     tag_addr(vm, *p) <= ft->ft_max; p->slot++) {
+	for (; looks > 0 && seek_up(vm, p, to_quanta(vm, size)) &&
+	     tag_addr(vm, *p) <= ft->ft_max; p->slot++, looks--)
 		if (fits(vm, ft, *p, addrp))
 			return (true);
-		if (--looks == 0)
-			break;
-	}
 	return (false);
 }
 
 static bool
-find_downwards(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp)
+look_downwards(struct vmem *vm, const struct fit *ft, uint64_t size,
+    uint64_t looks, struct place *p, uint64_t *addrp)
 {
-	*p = row_find(vm, to_quanta(vm, ft->ft_max));
-	for (; seek_down(vm, p, to_quanta(vm, ft->ft_size)); p->slot--) {
+	for (; looks > 0 && seek_down(vm, p, to_quanta(vm, size));
+	     p->slot--, looks--) {
 		if (fits(vm, ft, *p, addrp))
 			return (true);
 		if (tag_addr(vm, *p) <= ft->ft_min)
@@ -157,23 +174,60 @@ find_downwards(struct vmem *vm, const struct fit *ft, struct place *p,
 	return (false);
 }
 
-/* The smallest that fits within the window: looks at all in it that might. */
+/* Those that surely fit, further on: the window may cut the last one. */
+#define SURE_LOOKS 2u
+
+static bool
+find_upwards(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
+{
+	*p = row_find(vm, to_quanta(vm, ft->ft_min));
+	return (look_upwards(vm, ft, ft->ft_size, looks_of(ft), p, addrp) ||
+	    look_upwards(vm, ft, fit_sure(ft), SURE_LOOKS, p, addrp));
+}
+
+static bool
+find_downwards(struct vmem *vm, const struct fit *ft, struct place *p,
+    uint64_t *addrp)
+{
+	*p = row_find(vm, to_quanta(vm, ft->ft_max));
+	return (look_downwards(vm, ft, ft->ft_size, looks_of(ft), p, addrp) ||
+	    look_downwards(vm, ft, fit_sure(ft), SURE_LOOKS, p, addrp));
+}
+
+/*
+ * The smallest that fits within the window.  By address and by size at the same
+ * time, until one way is at its end: all in the window have been seen, or the
+ * first in order of size is in it.  If neither is, the smallest that was seen
+ * will do.  Strays are found by address alone.
+ */
 static bool
 find_best_in_window(struct vmem *vm, const struct fit *ft, struct place *bestp,
     uint64_t *addrp)
 {
-	struct place p = row_find(vm, to_quanta(vm, ft->ft_min));
-	uint64_t best = 0, addr;
+	uint64_t size = to_quanta(vm, ft->ft_size), best = 0, addr;
+	uint64_t looks = looks_of(ft);
+	struct place p = row_find(vm, to_quanta(vm, ft->ft_min)), q;
+	bool by_size = vm->vm_free.fl_strays == 0 && fl_best(vm, size, &q);
 
-	for (; seek_up(vm, &p, to_quanta(vm, ft->ft_size)) &&
-	     tag_addr(vm, p) <= ft->ft_max; p.slot++)
+	for (; looks > 0 && seek_up(vm, &p, size) &&
+	     tag_addr(vm, p) <= ft->ft_max; p.slot++, looks--) {
 		if ((best == 0 || tag_size(p) < best) &&
 		    fits(vm, ft, p, &addr)) {
 			best = tag_size(p);
 			*bestp = p;
 			*addrp = addr;
 		}
-	return (best != 0);
+		if (by_size && fits(vm, ft, q, addrp)) {
+			*bestp = q;
+			return (true);
+		}
+		by_size = by_size && fl_after(vm, &q);
+	}
+	if (best != 0)
+		return (true);
+	*bestp = p;
+	return (look_upwards(vm, ft, fit_sure(ft), SURE_LOOKS, bestp, addrp));
 }
 
 /* From the cursor on, then from the start. */
@@ -185,24 +239,24 @@ find_next(struct vmem *vm, const struct fit *ft, struct place *p,
 
 	if (vm->vm_cursor > ft->ft_min && vm->vm_cursor <= ft->ft_max) {
 		rest.ft_min = vm->vm_cursor;
-		if (find_upwards(vm, &rest, rest.ft_min, ft->ft_size,
-			UINT32_MAX, p, addrp))
+		if (find_upwards(vm, &rest, p, addrp))
 			return (true);
 	}
-	return (find_upwards(
-	    vm, ft, ft->ft_min, ft->ft_size, UINT32_MAX, p, addrp));
+	return (find_upwards(vm, ft, p, addrp));
 }
 
+/* Two segments at most may be cut by the window, and disappoint. */
 static bool
-find_in_window(struct vmem *vm, const struct fit *ft, struct place *p,
+find_instant_in_window(struct vmem *vm, const struct fit *ft, struct place *p,
     uint64_t *addrp)
 {
-	if (ft->ft_policy == VM_BESTFIT)
-		return (find_best_in_window(vm, ft, p, addrp));
-	/* Two segments at most may be cut by the window, and disappoint. */
-	return (find_upwards(vm, ft, ft->ft_min, fit_sure(ft), 3, p, addrp) ||
-	    find_upwards(vm, ft, ft->ft_min, ft->ft_size, INSTANT_LOOKS, p,
-		addrp));
+	struct place first = row_find(vm, to_quanta(vm, ft->ft_min));
+
+	*p = first;
+	if (look_upwards(vm, ft, fit_sure(ft), 1 + SURE_LOOKS, p, addrp))
+		return (true);
+	*p = first;
+	return (look_upwards(vm, ft, ft->ft_size, INSTANT_LOOKS, p, addrp));
 }
 
 static bool
@@ -212,14 +266,15 @@ find_by_address(struct vmem *vm, const struct fit *ft, struct place *p,
 	rows_settle(vm);
 	switch (ft->ft_policy) {
 	case VM_FIRSTFIT:
-		return (find_upwards(vm, ft, ft->ft_min, ft->ft_size,
-		    UINT32_MAX, p, addrp));
+		return (find_upwards(vm, ft, p, addrp));
 	case VM_LASTFIT:
 		return (find_downwards(vm, ft, p, addrp));
 	case VM_NEXTFIT:
 		return (find_next(vm, ft, p, addrp));
+	case VM_BESTFIT:
+		return (find_best_in_window(vm, ft, p, addrp));
 	default:
-		return (find_in_window(vm, ft, p, addrp));
+		return (find_instant_in_window(vm, ft, p, addrp));
 	}
 }
 

@@ -71,6 +71,7 @@ fit_init(const struct vmem *vm, struct fit *ft, uint64_t size, uint64_t align,
 	ft->ft_min = minaddr;
 	ft->ft_max = maxaddr;
 	ft->ft_policy = VM_POLICY(vm, flags);
+	ft->ft_all = (flags & VM_FIT_ALL) != 0;
 	ft->ft_window = minaddr != VMEM_ADDR_MIN || maxaddr != VMEM_ADDR_MAX;
 	ft->ft_plain = !ft->ft_window && nocross == 0 &&
 	    ft->ft_align == vm->vm_quantum;

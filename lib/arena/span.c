@@ -201,7 +201,7 @@ import_constrained(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
 	*sizep = size;
 	return (vmem_xalloc(vm->vm_source, size, ft->ft_align, ft->ft_phase,
 	    ft->ft_nocross, ft->ft_min, ft->ft_max,
-	    VM_NOSLEEP | ft->ft_policy, addrp));
+	    VM_NOSLEEP | ft->ft_policy | (ft->ft_all ? VM_FIT_ALL : 0), addrp));
 }
 
 static int
@@ -221,6 +221,22 @@ import_span(struct vmem *vm, const struct fit *ft, uint64_t *addrp,
 	    import_call(vm, large, policy, addrp, sizep) == 0)
 		return (0);
 	return (import_call(vm, size, policy, addrp, sizep));
+}
+
+/* Take it out of that span, which a search that doesn't look at all may have
+ * missed.  With vm_lock held, after arena_enter(). */
+static int
+take_in(struct vmem *vm, const struct fit *ft, uint64_t span, uint64_t size,
+    uint64_t *addrp)
+{
+	struct fit in = *ft;
+
+	in.ft_window = true;
+	if (span > in.ft_min)
+		in.ft_min = span;
+	if (span + (size - 1) < in.ft_max)
+		in.ft_max = span + (size - 1);
+	return (arena_take(vm, &in, addrp));
 }
 
 /*
@@ -263,6 +279,8 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (error == 0) {
 		vm->vm_imports++;
 		error = arena_take(vm, ft, addrp);
+		if (error != 0)
+			error = take_in(vm, ft, span, size, addrp);
 		p = row_find(vm, to_quanta(vm, span));
 		if (error != 0 && (vm->vm_release == NULL || !span_whole(p))) {
 			arena_leave(vm);

@@ -323,8 +323,8 @@ queue_next(const struct vmem *vm, uint64_t ticket, const struct evidence *ev)
 
 /*
  * Attempt until it is met, or nothing was gained by others during the attempt.
- * With vm_lock held, which is dropped meanwhile.  Instant fit may look at too
- * few to find what there is: who waits would wait for ever, so it looks at all.
+ * With vm_lock held, which is dropped meanwhile.  A search may look at too few
+ * to find what there is: who waits would wait for ever, so this looks at all.
  */
 static int
 attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
@@ -336,6 +336,7 @@ attempt_locked(struct vmem *vm, struct vmem_request *vr, uint64_t *undonep)
 	int error;
 	struct fit ft = request_fit(vm, vr, &error);
 
+	ft.ft_all = true;
 	if (!ft.ft_plain && ft.ft_policy == VM_INSTANTFIT)
 		ft.ft_policy = VM_BESTFIT;
 	vr->vr_state = VR_SERVING;

@@ -75,6 +75,19 @@ struct timespec;	/* strict C99's <time.h> has none */
 #define VMEM_OVERTAKE_MAX 64
 
 /*
+ * Under constraints (align, nocross, bounds) any number of free segments may be
+ * large enough and yet not fit.  A request looks at so many of them, in its
+ * strategy's order: up to that, and without constraints always, what a strategy
+ * promises is exact.  After these it takes, in the same order, the first that
+ * is so large that the request fits wherever the segment lies: size + align
+ * less a quantum, twice that with nocross.  If there is none (best fit within
+ * bounds: nor one that fits among those it looked at), ENOMEM, or the request
+ * waits: one that waits looks at all.  Instant fit takes that one first, by
+ * size (within bounds, by address), and looks at 64 others if there is none.
+ */
+#define VMEM_LOOKS_MAX 1024
+
+/*
  * Flags.  An allocation has exactly one of VM_SLEEP and VM_NOSLEEP, and at
  * most one strategy; without one, the arena's own (see vmem_create()) is used,
  * which is VM_INSTANTFIT unless its creator said otherwise.

@@ -780,6 +780,81 @@ test_pit_42_nocross_and_phase(void **state)
 	finish(vm);
 }
 
+/* ---- how many segments a search looks at -------------------------------- */
+
+/*
+ * `many' holes of 8 that aren't aligned to 8, and one of 9 that is: where the
+ * strategy looks last.  All in [min, max].
+ */
+static vmem_t *
+misaligned(unsigned int many, vm_flag_t policy, vmem_addr_t *fit)
+{
+	vmem_t *vm = arena(0, 0, 1);
+
+	*fit = policy == VM_LASTFIT ? 64 : 1 << 20;
+	for (unsigned int i = 0; i < many; i++)
+		assert_int_equal(vmem_add(
+		    vm, 1028 + (uint64_t)i * 16, 8, VM_NOSLEEP), 0);
+	assert_int_equal(vmem_add(vm, *fit, 9, VM_NOSLEEP), 0);
+	return (vm);
+}
+
+/* Up to VMEM_LOOKS_MAX segments may disappoint but one, and the strategy is
+ * exact; one more, and it's another's turn that surely fits, or nobody's. */
+static void
+test_looks(void **state)
+{
+	static const vm_flag_t policies[] = { VM_BESTFIT, VM_FIRSTFIT,
+		VM_NEXTFIT, VM_LASTFIT };
+	vmem_addr_t a, fit, sure;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		vm_flag_t flags = VM_NOSLEEP | policies[i];
+		vmem_t *vm = misaligned(VMEM_LOOKS_MAX - 1, policies[i], &fit);
+
+		assert_int_equal(
+		    vmem_xalloc(vm, 8, 8, 0, 0, 0, TOP, flags, &a), 0);
+		assert_int_equal(a, fit);
+		finish(vm);
+		vm = misaligned(VMEM_LOOKS_MAX, policies[i], &fit);
+		assert_int_equal(
+		    vmem_xalloc(vm, 8, 8, 0, 0, 0, TOP, flags, &a), ENOMEM);
+		/* A search without constraints, or of another size, isn't
+		 * concerned. */
+		assert_int_equal(
+		    vmem_xalloc(vm, 9, 0, 0, 0, 0, TOP, flags, &a), 0);
+		assert_int_equal(a, fit);
+		vmem_xfree(vm, a, 9);
+		sure = policies[i] == VM_LASTFIT ? 17 : (1 << 21) + 1;
+		assert_int_equal(vmem_add(vm, sure, 15, VM_NOSLEEP), 0);
+		assert_int_equal(
+		    vmem_xalloc(vm, 8, 8, 0, 0, 0, TOP, flags, &a), 0);
+		assert_int_equal(a, (sure + 7) & ~UINT64_C(7));
+		finish(vm);
+	}
+}
+
+/* Best fit within bounds: exact if few are larger, or few are there. */
+static void
+test_looks_within_bounds(void **state)
+{
+	vmem_addr_t a;
+	vmem_t *vm = misaligned(2 * VMEM_LOOKS_MAX, VM_BESTFIT, &a);
+
+	(void)state;
+	/* The smallest of all, though it is the last by address. */
+	assert_int_equal(vmem_add(vm, 1 << 21, 7, VM_NOSLEEP), 0);
+	assert_int_equal(vmem_xalloc(vm, 7, 0, 0, 0, 1, TOP,
+	    VM_NOSLEEP | VM_BESTFIT, &a), 0);
+	assert_int_equal(a, 1 << 21);
+	/* The only one there, though all others are smaller. */
+	assert_int_equal(vmem_xalloc(vm, 7, 0, 0, 0, 1 << 20, (1 << 20) + 8,
+	    VM_NOSLEEP | VM_BESTFIT, &a), 0);
+	assert_int_equal(a, 1 << 20);
+	finish(vm);
+}
+
 /* ---- the rest of the contract -------------------------------------------- */
 
 static void
@@ -1042,6 +1117,8 @@ main(void)
 		cmocka_unit_test(test_pit_38_freed_fits_again),
 		cmocka_unit_test(test_pit_39_add),
 		cmocka_unit_test(test_pit_42_nocross_and_phase),
+		cmocka_unit_test(test_looks),
+		cmocka_unit_test(test_looks_within_bounds),
 		cmocka_unit_test(test_free_part),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_limit_of_what_source_gives),

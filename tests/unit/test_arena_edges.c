@@ -250,16 +250,6 @@ lowest_from(const struct model *m, const struct ref_request *r, uint64_t from,
 	return (false);
 }
 
-static bool
-highest(const struct model *m, const struct ref_request *r, uint64_t *addrp)
-{
-	for (unsigned int i = m->count; i-- > 0;)
-		if (!m->seg[i].busy && ref_highest(r, m->quantum,
-		    m->seg[i].first, m->seg[i].last, addrp))
-			return (true);
-	return (false);
-}
-
 /* The size of the smallest segment in which it fits. */
 static uint64_t
 smallest(const struct model *m, const struct ref_request *r)
@@ -274,41 +264,155 @@ smallest(const struct model *m, const struct ref_request *r)
 	return (best);
 }
 
+/*
+ * What a strategy gives, to the letter (vmem.h, VMEM_LOOKS_MAX): the segments
+ * that might do in its order; after FIT_LOOKS of them only those that surely do.
+ */
+static bool
+might_do(const struct model *m, const struct ref_request *r, unsigned int i)
+{
+	return (!m->seg[i].busy && seg_size(&m->seg[i]) >=
+		ref_size(r, m->quantum) && m->seg[i].last >= r->min &&
+	    m->seg[i].first <= r->max);
+}
+
+static bool
+surely_does(const struct model *m, const struct ref_request *r, unsigned int i)
+{
+	ref_wide sure = ref_size(r, m->quantum) + ref_align(r, m->quantum) -
+	    m->quantum;
+
+	return (seg_size(&m->seg[i]) >= (r->nocross != 0 ? 2 * sure : sure));
+}
+
+static bool
+does(const struct model *m, const struct ref_request *r, unsigned int i,
+    uint64_t *addrp)
+{
+	return ((r->policy == VM_LASTFIT ? ref_highest : ref_lowest)(r,
+	    m->quantum, m->seg[i].first, m->seg[i].last, addrp));
+}
+
+/* By address, upwards from `from` on, or downwards (step -1). */
+static bool
+given(const struct model *m, const struct ref_request *r, uint64_t from,
+    int step, uint64_t *addrp)
+{
+	struct ref_request rest = *r;
+	unsigned int looks = 0;
+
+	if (from > rest.min)
+		rest.min = from;
+	for (unsigned int n = 0; n < m->count && rest.min <= rest.max; n++) {
+		unsigned int i = step > 0 ? n : m->count - 1 - n;
+
+		if (!might_do(m, &rest, i) ||
+		    (looks++ >= FIT_LOOKS && !surely_does(m, &rest, i)))
+			continue;
+		if (does(m, &rest, i, addrp))
+			return (true);
+	}
+	return (false);
+}
+
 /* Next fit goes on after the last range handed out. */
+static bool
+next_given(const struct model *m, const struct ref_request *r, uint64_t cursor,
+    uint64_t *addrp)
+{
+	return (given(m, r, cursor, 1, addrp) || given(m, r, 0, 1, addrp));
+}
+
 static bool
 is_next(const struct model *m, const struct ref_request *r, uint64_t cursor,
     uint64_t addr)
 {
 	uint64_t next;
 
-	if (!lowest_from(m, r, cursor, &next) && !lowest_from(m, r, 0, &next))
-		return (false);
-	return (next == addr);
+	return (next_given(m, r, cursor, &next) && next == addr);
+}
+
+/*
+ * The sizes of the segments that best fit may choose: the smallest that fits;
+ * or, if FIT_LOOKS no larger ones disappoint, another (*orp): within bounds of
+ * those that are looked at by address, else of those that surely fit.  0: none.
+ */
+static uint64_t
+best_given(const struct model *m, const struct ref_request *r, uint64_t *orp)
+{
+	uint64_t best = smallest(m, r), seen = 0, sure = 0, addr, size;
+	bool window = r->min != 0 || r->max != TOP;
+	unsigned int looks = 0, smaller = 0, as_small = 0;
+
+	for (unsigned int i = 0; i < m->count; i++) {
+		size = seg_size(&m->seg[i]);
+		if (m->seg[i].busy || size < ref_size(r, m->quantum))
+			continue;
+		smaller += size < best;
+		as_small += size <= best && !does(m, r, i, &addr);
+		if (!might_do(m, r, i))
+			continue;
+		if (looks++ < FIT_LOOKS) {
+			if (window && does(m, r, i, &addr) &&
+			    (seen == 0 || size < seen))
+				seen = size;
+		} else if (window ? sure == 0 && surely_does(m, r, i) &&
+			does(m, r, i, &addr) : false)
+			sure = size;
+		if (!window && surely_does(m, r, i) &&
+		    (sure == 0 || size < sure))
+			sure = size;
+	}
+	if (best == TOP && !lowest_from(m, r, 0, &addr))
+		best = 0;
+	if (as_small < FIT_LOOKS || (window && looks <= FIT_LOOKS)) {
+		*orp = best;
+		return (best);
+	}
+	*orp = seen != 0 ? seen : sure;
+	/* Which ones of a size it looks at first is its own affair. */
+	return (smaller < FIT_LOOKS ? best : *orp);
 }
 
 /* Instant fit may give up under constraints, having looked at so many segments
  * that are large enough, if none is so large that it fits anywhere in it. */
-#define INSTANT_LOOKS 64u
+static bool
+instant_may_refuse(const struct model *m, const struct ref_request *r)
+{
+	unsigned int looks = 0;
+
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (m->seg[i].busy ||
+		    seg_size(&m->seg[i]) < ref_size(r, m->quantum))
+			continue;
+		if (surely_does(m, r, i) && r->min == 0 && r->max == TOP)
+			return (false);
+		looks++;
+	}
+	return (looks > INSTANT_LOOKS);
+}
 
 static bool
-may_give_up(const struct model *m, const struct ref_request *r)
+may_refuse(const struct model *m, const struct ref_request *r)
 {
-	ref_wide size = ref_size(r, m->quantum), sure;
-	unsigned int large = 0;
+	uint64_t other;
 
-	sure = size + ref_align(r, m->quantum) - m->quantum;
-	if (r->nocross != 0)
-		sure *= 2;
-	for (unsigned int i = 0; i < m->count; i++) {
-		if (m->seg[i].busy || seg_size(&m->seg[i]) < size)
-			continue;
-		if (seg_size(&m->seg[i]) >= sure && r->min == 0 &&
-		    r->max == TOP)
-			return (false);
-		large++;
+	if (!lowest_from(m, r, 0, &other))
+		return (true);
+	switch (r->policy) {
+	case VM_FIRSTFIT:
+		return (!given(m, r, 0, 1, &other));
+	case VM_LASTFIT:
+		return (!given(m, r, 0, -1, &other));
+	case VM_NEXTFIT:
+		return (!next_given(m, r, m->cursor, &other) ||
+		    !next_given(m, r, m->cursor_next, &other));
+	case VM_BESTFIT:
+		(void)best_given(m, r, &other);
+		return (other == 0);
+	default:
+		return (instant_may_refuse(m, r));
 	}
-	return ((r->policy == 0 || r->policy == VM_INSTANTFIT) &&
-	    large > INSTANT_LOOKS);
 }
 
 static void
@@ -316,7 +420,7 @@ check_choice(
     const struct model *m, const struct ref_request *r, uint64_t addr)
 {
 	int at = seg_at(m, addr);
-	uint64_t other;
+	uint64_t other, size;
 
 	assert_true(at >= 0 && !m->seg[at].busy);
 	/* It is where it may be: the lowest place from there on is there. */
@@ -324,15 +428,16 @@ check_choice(
 	assert_true(other == addr);
 	switch (r->policy) {
 	case VM_FIRSTFIT:
-		assert_true(lowest_from(m, r, 0, &other));
+		assert_true(given(m, r, 0, 1, &other));
 		assert_true(other == addr);
 		break;
 	case VM_LASTFIT:
-		assert_true(highest(m, r, &other));
+		assert_true(given(m, r, 0, -1, &other));
 		assert_true(other == addr);
 		break;
 	case VM_BESTFIT:
-		assert_true(seg_size(&m->seg[at]) == smallest(m, r));
+		size = seg_size(&m->seg[at]);
+		assert_true(size == best_given(m, r, &other) || size == other);
 		break;
 	case VM_NEXTFIT:
 		assert_true(is_next(m, r, m->cursor, addr) ||
@@ -366,8 +471,7 @@ step_alloc(struct model *m)
 		if (m->dry && lowest_from(m, &r, 0, &other))
 			m->refused++;
 		else
-			assert_true(!lowest_from(m, &r, 0, &other) ||
-			    may_give_up(m, &r));
+			assert_true(may_refuse(m, &r));
 		return;
 	}
 	if (m->dry)

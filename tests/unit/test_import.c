@@ -274,6 +274,41 @@ free_in_child(struct source *src)
 	vmem_xfree(src->child, src->taken, PAGE);
 }
 
+/* It is met out of what was imported for it, though that is the last of many
+ * segments that might do, and a search looks at no more than so many. */
+static void
+test_import_is_found_among_many(void **state)
+{
+	static const vm_flag_t policies[] = { VM_INSTANTFIT, VM_BESTFIT,
+		VM_FIRSTFIT, VM_NEXTFIT, VM_LASTFIT };
+	enum { HOLES = VMEM_LOOKS_MAX + 1, STEP = 256 };
+	vmem_t *source = vmem_create("source", UINT64_C(1) << 41, 1 << 20, 64,
+	    NULL, NULL, NULL, 0, VM_SLEEP), *child;
+	vmem_addr_t a;
+
+	(void)state;
+	assert_non_null(source);
+	/* The child's own: holes of 9 that have no aligned 8, and that any
+	 * strategy looks at before what it imports. */
+	for (unsigned int i = 0; i < 5; i++) {
+		child = vmem_create("child", 0, 0, 1, vmem_alloc_import,
+		    vmem_free_release, source, 0, VM_SLEEP | policies[i]);
+		assert_non_null(child);
+		for (unsigned int n = 0; n < HOLES; n++)
+			assert_int_equal(vmem_add(child, (policies[i] ==
+			    VM_LASTFIT ? UINT64_C(1) << 42 : 0) +
+			    (uint64_t)(n + 1) * STEP - 63, 9, VM_NOSLEEP), 0);
+		assert_int_equal(vmem_xalloc(child, 8, 8, 0, 0, 0,
+		    VMEM_ADDR_MAX, VM_NOSLEEP, &a), 0);
+		assert_int_equal(vmem_size(source, VMEM_ALLOC), 64);
+		vmem_xfree(child, a, 8);
+		assert_int_equal(vmem_size(source, VMEM_ALLOC), 0);
+		vmem_destroy(child);
+	}
+	assert_int_equal(vmem_check(source), 0);
+	vmem_destroy(source);
+}
+
 static void
 test_pit_14_freed_during_import(void **state)
 {
@@ -464,6 +499,7 @@ main(void)
 		cmocka_unit_test(test_pit_27_imports_stay_apart),
 		cmocka_unit_test(test_import_without_release),
 		cmocka_unit_test(test_pit_13_one_import_for_one_request),
+		cmocka_unit_test(test_import_is_found_among_many),
 		cmocka_unit_test(test_pit_14_freed_during_import),
 		cmocka_unit_test(test_pit_14_two_threads_import),
 		cmocka_unit_test(test_callbacks_may_call_everything),

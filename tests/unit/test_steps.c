@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <vmem.h>
 
 #include "arena/arena_impl.h"
@@ -36,6 +37,8 @@ static struct live {
 } *live;
 static uint64_t many;
 static vmem_t *vm;
+static uint64_t holes_end;	/* beyond is one free segment */
+static uint64_t hole_max;	/* no hole is larger */
 static struct rng rng;
 
 static uint64_t
@@ -69,14 +72,123 @@ exchange_constrained(struct live *lv, bool large)
 		    VM_NOSLEEP, &lv->addr), 0);
 }
 
-/* PITFALLS 1.12: by the tree, from the cursor on. */
+/*
+ * Every strategy, under each constraint: with holes enough that search by
+ * search more disappoint than are looked at.
+ */
+static void
+exchange_by(struct live *lv, vm_flag_t policy)
+{
+	static const struct {
+		uint64_t align, nocross;
+	} hard[] = { { 0, 0 }, { 64, 0 }, { 1 << 20, 0 }, { 1 << 20, 1 << 20 },
+		{ 0, 16 }, { 16, 32 } };
+	uint64_t at = lv->addr, min = 0, max = TOP;
+	size_t i = rng_below(&rng, 6);
+
+	if (rng_below(&rng, 2) == 0) {
+		min = rng_below(&rng, at + 1);
+		max = at + 16 + rng_below(&rng, at + 1);
+	}
+	vmem_xfree(vm, at, lv->size);
+	lv->size = 1 + rng_below(&rng, 16);
+	if (vmem_xalloc(vm, lv->size, hard[i].align, 0, hard[i].nocross, min,
+	    max, VM_NOSLEEP | policy, &lv->addr) != 0)
+		assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
+		    VM_NOSLEEP, &lv->addr), 0);
+}
+
+static void
+exchange_instant(struct live *lv, bool large)
+{
+	(void)large;
+	exchange_by(lv, VM_INSTANTFIT);
+}
+
+static void
+exchange_best(struct live *lv, bool large)
+{
+	(void)large;
+	exchange_by(lv, VM_BESTFIT);
+}
+
+static void
+exchange_first(struct live *lv, bool large)
+{
+	(void)large;
+	exchange_by(lv, VM_FIRSTFIT);
+}
+
+static void
+exchange_last(struct live *lv, bool large)
+{
+	(void)large;
+	exchange_by(lv, VM_LASTFIT);
+}
+
 static void
 exchange_next(struct live *lv, bool large)
 {
-	vmem_xfree(vm, lv->addr, lv->size);
-	lv->size = random_size(large);
-	assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
-	    VM_NOSLEEP | VM_NEXTFIT, &lv->addr), 0);
+	(void)large;
+	exchange_by(lv, VM_NEXTFIT);
+}
+
+/*
+ * PITFALLS 1.12: from the cursor, at the lowest hole, to the next segment that
+ * is larger than all holes are rows without number: the tree leads past them.
+ */
+static void
+pass_holes(vm_flag_t policy, uint64_t min, uint64_t max)
+{
+	uint64_t low, far;
+
+	assert_int_equal(vmem_xalloc(vm, 1, 0, 0, 0, 0, TOP,
+	    VM_NOSLEEP | VM_FIRSTFIT, &low), 0);
+	assert_int_equal(vmem_xalloc(vm, hole_max + 1, 0, 0, 0, min, max,
+	    VM_NOSLEEP | policy, &far), max < TOP ? ENOMEM : 0);
+	if (max == TOP)
+		vmem_xfree(vm, far, hole_max + 1);
+	vmem_xfree(vm, low, 1);
+}
+
+static void
+pass_next(struct live *lv, bool large)
+{
+	(void)lv;
+	(void)large;
+	pass_holes(VM_NEXTFIT, 0, TOP);
+}
+
+static void
+pass_first(struct live *lv, bool large)
+{
+	(void)lv;
+	(void)large;
+	pass_holes(VM_FIRSTFIT, 0, TOP);
+}
+
+static void
+pass_last(struct live *lv, bool large)
+{
+	(void)lv;
+	(void)large;
+	pass_holes(VM_LASTFIT, 0, holes_end - 1);
+}
+
+static void
+pass_best(struct live *lv, bool large)
+{
+	(void)lv;
+	(void)large;
+	pass_holes(VM_BESTFIT, 1, holes_end - 1);
+}
+
+static void
+pass_instant(struct live *lv, bool large)
+{
+	(void)lv;
+	(void)large;
+	pass_holes(VM_INSTANTFIT, 1, holes_end - 1);
 }
 
 /* Two segments at most are cut by the window. */
@@ -93,6 +205,16 @@ exchange_in_window(struct live *lv, bool large)
 	    &lv->addr) != 0)
 		assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
 		    VM_NOSLEEP, &lv->addr), 0);
+}
+
+/* Without constraints: one look. */
+static void
+exchange_plain_next(struct live *lv, bool large)
+{
+	vmem_xfree(vm, lv->addr, lv->size);
+	lv->size = random_size(large);
+	assert_int_equal(vmem_xalloc(vm, lv->size, 0, 0, 0, 0, TOP,
+	    VM_NOSLEEP | VM_NEXTFIT, &lv->addr), 0);
 }
 
 static void
@@ -133,18 +255,35 @@ walk_slice(struct live *lv, bool large)
 	assert_int_equal(segs[0].seg_addr, lv->addr);
 }
 
-static const struct kind {
+struct kind {
 	const char *name;
 	void (*fn)(struct live *, bool);
 	uint64_t looks;
-} kinds[] = {
-	{ "alloc and free", exchange, 0 },
-	{ "under constraints", exchange_constrained, ARENA_LOOKS },
-	{ "next fit", exchange_next, 1 },
-	{ "first, last fit", exchange_in_window, 3 },
-	{ "at an address", exchange_at, 0 },
-	{ "free of a part", free_part, 0 },
-	{ "a page of a walk", walk_slice, 0 },
+	unsigned int times;	/* one in so many of the live segments */
+};
+
+static const struct kind kinds[] = {
+	{ "alloc and free", exchange, 0, 8 },
+	{ "under constraints", exchange_constrained, LOOKS_INSTANT, 8 },
+	{ "next fit", exchange_plain_next, 1, 8 },
+	{ "first, last fit", exchange_in_window, 3, 8 },
+	{ "at an address", exchange_at, 0, 8 },
+	{ "free of a part", free_part, 0, 8 },
+	{ "a page of a walk", walk_slice, 0, 8 },
+};
+
+/* With a hole after every other segment. */
+static const struct kind kinds_of_holes[] = {
+	{ "instant, far", pass_instant, 3, 1024 },
+	{ "best, far", pass_best, 3, 1024 },
+	{ "first, far", pass_first, 1, 1024 },
+	{ "last, far", pass_last, 3, 1024 },
+	{ "next, far", pass_next, 2, 1024 },
+	{ "instant, hard", exchange_instant, LOOKS_INSTANT, 1024 },
+	{ "best, hard", exchange_best, LOOKS_EXACT, 1024 },
+	{ "first, hard", exchange_first, LOOKS_EXACT, 1024 },
+	{ "last, hard", exchange_last, LOOKS_EXACT, 1024 },
+	{ "next, hard", exchange_next, LOOKS_NEXT, 1024 },
 };
 
 static void
@@ -154,15 +293,45 @@ check_kind(const struct kind *kd, bool large)
 
 	vm->vm_steps_max = 0;
 	vm->vm_taken_max = 0;
-	for (uint64_t i = 0; i < many / 8; i++)
-		kd->fn(&live[rng_below(&rng, many)], large);
+	for (uint64_t i = 0; i <= many / kd->times; i++)
+		kd->fn(&live[2 * rng_below(&rng, many / 2)], large);
 	bound = arena_steps_bound(vm->vm_rows.at_depth,
 	    vm->vm_free.fl_large.lg_count, kd->looks);
-	printf("%-18s %4llu steps at most, bound %4llu; %u units, bound %u\n",
+	printf("%-18s %6llu steps at most, bound %6llu; %u units, bound %u\n",
 	    kd->name, (unsigned long long)vm->vm_steps_max,
 	    (unsigned long long)bound, vm->vm_taken_max,
 	    vm->vm_low - BIN_UNITS);
 	assert_true(vm->vm_steps_max > 0 && vm->vm_steps_max <= bound);
+}
+
+static int
+by_addr(const void *a, const void *b)
+{
+	const struct live *x = a, *y = b;
+
+	return (x->addr < y->addr ? -1 : x->addr > y->addr);
+}
+
+static int
+see_hole(void *arg, vmem_addr_t addr, vmem_size_t size)
+{
+	(void)arg;
+	if (addr < holes_end && size > hole_max)
+		hole_max = size;
+	return (0);
+}
+
+/* Every other segment by address goes; and what is beyond them is one. */
+static void
+make_holes(void)
+{
+	qsort(live, many, sizeof(*live), by_addr);
+	for (uint64_t i = 1; i < many; i += 2)
+		vmem_xfree(vm, live[i].addr, live[i].size);
+	holes_end = live[(many - 1) / 2 * 2].addr +
+	    live[(many - 1) / 2 * 2].size;
+	hole_max = 0;
+	vmem_walk(vm, VMEM_FREE, see_hole, NULL);
 }
 
 static void
@@ -183,6 +352,10 @@ run(bool large)
 	    large ? "log-uniform" : "1..16");
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
 		check_kind(&kinds[k], large);
+	make_holes();
+	for (size_t k = 0;
+	     k < sizeof(kinds_of_holes) / sizeof(kinds_of_holes[0]); k++)
+		check_kind(&kinds_of_holes[k], large);
 	assert_int_equal(vmem_check(vm), 0);
 	vmem_xfreeall(vm);
 	vmem_destroy(vm);

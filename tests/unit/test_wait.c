@@ -278,26 +278,43 @@ test_hopeless_crowd_costs_nothing(void **state)
 	finish(vm);
 }
 
-/* Instant fit looks at a few segments only; who waits is not kept waiting for
- * that. */
+/* A search looks at so many segments only; who waits is not kept waiting for
+ * that, here or in the source. */
 static void
-test_instant_fit_waits_for_no_luck(void **state)
+test_who_waits_looks_at_all(void **state)
 {
-	enum { PAGES = 1024 };
-	vmem_t *vm = vmem_create("holes", 0, PAGES * PAGE, PAGE, NULL, NULL,
+	enum { HALF = 8 * VMEM_LOOKS_MAX };
+	static const vm_flag_t policies[] = { VM_INSTANTFIT, VM_BESTFIT,
+		VM_FIRSTFIT, VM_NEXTFIT, VM_LASTFIT };
+	vmem_t *vm = vmem_create("holes", 0, 2 * HALF * PAGE, PAGE, NULL, NULL,
 	    NULL, 0, VM_SLEEP);
+	vmem_t *child = vmem_create("child", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, vm, 0, VM_SLEEP);
 	vmem_addr_t a;
 
 	(void)state;
 	assert_non_null(vm);
+	assert_non_null(child);
 	/* Free are pairs of pages, of which one alone is where it should be. */
-	for (unsigned int i = 0; i < PAGES; i += 4)
+	for (unsigned int i = 0; i < 2 * HALF; i += 4)
 		assert_int_equal(vmem_xalloc_addr(vm,
-		    (uint64_t)(i == 512 ? i + 2 : i) * PAGE, 2 * PAGE,
+		    (uint64_t)(i == HALF ? i + 2 : i) * PAGE, 2 * PAGE,
 		    VM_NOSLEEP), 0);
-	assert_int_equal(vmem_xalloc(vm, PAGE, 512 * PAGE, 0, 0, PAGE,
-	    VMEM_ADDR_MAX, VM_SLEEP, &a), 0);
-	assert_int_equal(a, 512 * PAGE);
+	for (unsigned int i = 0; i < 5; i++) {
+		vm_flag_t policy = policies[i];
+
+		assert_int_equal(vmem_xalloc(vm, PAGE, HALF * PAGE, 0, 0, PAGE,
+		    VMEM_ADDR_MAX, VM_NOSLEEP | policy, &a), ENOMEM);
+		assert_int_equal(vmem_xalloc(vm, PAGE, HALF * PAGE, 0, 0, PAGE,
+		    VMEM_ADDR_MAX, VM_SLEEP | policy, &a), 0);
+		assert_int_equal(a, HALF * PAGE);
+		vmem_xfree(vm, a, PAGE);
+		assert_int_equal(vmem_xalloc(child, PAGE, HALF * PAGE, 0, 0,
+		    PAGE, VMEM_ADDR_MAX, VM_SLEEP | policy, &a), 0);
+		assert_int_equal(a, HALF * PAGE);
+		vmem_xfree(child, a, PAGE);
+	}
+	vmem_destroy(child);
 	finish(vm);
 }
 
@@ -992,7 +1009,7 @@ main(void)
 		cmocka_unit_test(test_several_ranges_or_none),
 		cmocka_unit_test(test_several_ranges_count_once),
 		cmocka_unit_test(test_hopeless_crowd_costs_nothing),
-		cmocka_unit_test(test_instant_fit_waits_for_no_luck),
+		cmocka_unit_test(test_who_waits_looks_at_all),
 		cmocka_unit_test(test_hopeless_fails_at_once),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_cancel_from_callback),
