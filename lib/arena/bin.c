@@ -128,8 +128,8 @@ push_unit(struct vmem *vm, struct bin *bn, uint32_t item)
 }
 
 /* One more at the end; false: no unit is at hand for it, or no number. */
-inline bool
-bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
+static inline bool
+push_inline(struct vmem *vm, struct bin *bn, uint32_t item)
 {
 	uint32_t n = bn->bn_count;
 
@@ -138,6 +138,12 @@ bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
 	*bin_end(bn, n) = item;
 	bn->bn_count = n + 1;
 	return (true);
+}
+
+bool
+bin_push(struct vmem *vm, struct bin *bn, uint32_t item)
+{
+	return (push_inline(vm, bn, item));
 }
 
 /* Give back the units that only this place was in: it was the first of one,

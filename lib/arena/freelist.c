@@ -159,7 +159,7 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 			return (PLACE_NONE);
 		bn = BIN(fl, (unsigned int)size - 1);
 	}
-	if (__builtin_expect(!bin_push(vm, bn, item_of(p)), 0))
+	if (__builtin_expect(!push_inline(vm, bn, item_of(p)), 0))
 		return (PLACE_NONE);
 	bit_on(fl, (unsigned int)size - 1);
 	return (bn->bn_count - 1);

@@ -48,6 +48,7 @@
 
 #include "arena/arena_impl.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #ifdef __SSE2__
@@ -150,8 +151,8 @@ row_search(const struct row *rw, uint32_t tag, uint64_t size)
 		if (is_it(rw, slot, tag, size))
 			return (slot);
 	}
-	VERIFY(!"a free segment is where its bin has it");
-	return (0);
+	vmem_panic("no free segment of %" PRIu64 " quanta in a row (expected "
+	    "one: its bin says so)", size);
 }
 
 /*
