@@ -529,7 +529,7 @@ static const struct bench_case cases[] = {
 	CASE("software/zero", "first touch of a page, beside pop + memset",
 	    one, zero, { "ratio", 1.3 }),
 	CASE("software/zero-1", "the same, each by a call of its own",
-	    one, zero_one, { NULL, 0 }),
+	    one, zero_one, { "ratio", 1.3 }),
 	CASE("software/hit", "touch of a resident page, beside a load",
 	    one, hit, { "ratio", 1.5 }),
 	CASE("software/evict", "evict and read back, beside pwrite + pread",

@@ -280,7 +280,7 @@ VMEM_EXPORT void vmpager_map_stat(
  * How long faults took, from where they are recognised to where the access can
  * go on: fn(arg, low_ns, high_ns, count) for each range of times that occurred,
  * a bucket of a log-linear histogram at most 1/64 wide.  In software mode one
- * of 16 is measured.
+ * of 64 is measured.
  */
 enum vmpager_fault {
 	VMPAGER_FAULT_ZERO,

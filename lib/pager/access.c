@@ -78,41 +78,56 @@ touch_pages(void *arg)
 	return (0);
 }
 
-static int
-touch_mmu(struct vmpager_map *mp, uint64_t first, bool write,
-    struct vmpager_touched *pt)
+static __attribute__((noinline)) int
+touch_mmu(struct vmpager_map *mp, uint64_t first, uint64_t count, bool write,
+    struct vmpager_touched *out)
 {
-	struct touch to = { .to_map = mp, .to_page = first, .to_write = write };
-	int error;
+	struct touch to = { .to_map = mp, .to_page = first,
+		.to_end = first + count, .to_write = write,
+		.to_done = { .pt_pages = count } };
+	int error = vmpager_guard(touch_pages, &to);
 
-	to.to_end = first + pt->pt_pages;
-	error = vmpager_guard(touch_pages, &to);
-	pt->pt_minor = to.to_done.pt_minor;
-	pt->pt_major = to.to_done.pt_major;
+	if (error == 0)
+		*out = to.to_done;
+	return (error);
+}
+
+/* A page that needs more than zeros. */
+static __attribute__((noinline)) int
+touch_page(
+    struct vmpager_map *mp, uint64_t page, bool write, enum fault_kind *kindp)
+{
+	struct fault ft = { .ft_map = mp, .ft_page = page, .ft_write = write };
+	int error = fault_page(&ft);
+
+	*kindp = ft.ft_kind;
 	return (error);
 }
 
 static int
-touch_software(struct vmpager_map *mp, uint64_t first, bool write,
-    struct vmpager_touched *pt)
+touch_software(struct vmpager_map *mp, uint64_t first, uint64_t count,
+    bool write, struct vmpager_touched *out)
 {
-	struct fault ft = { .ft_map = mp, .ft_page = first, .ft_write = write };
-	uint64_t end = first + pt->pt_pages;
+	uint64_t page = first, end = first + count, minor = 0, major = 0;
+	enum fault_kind kind;
 	unsigned int filled;
-	int error = 0;
+	int error;
 
-	while (ft.ft_page < end && error == 0) {
-		filled = fault_zeros(&ft, end - ft.ft_page);
-		pt->pt_minor += filled;
-		ft.ft_page += filled;
+	while (page < end) {
+		filled = fault_zeros(mp, page, end - page, write);
+		minor += filled;
+		page += filled;
 		if (filled != 0)
 			continue;
-		error = fault_page(&ft);
-		pt->pt_minor += ft.ft_kind == FAULT_MINOR;
-		pt->pt_major += ft.ft_kind == FAULT_MAJOR;
-		ft.ft_page++;
+		error = touch_page(mp, page, write, &kind);
+		if (error != 0)
+			return (error);
+		minor += kind == FAULT_MINOR;
+		major += kind == FAULT_MAJOR;
+		page++;
 	}
-	return (error);
+	*out = (struct vmpager_touched){ count, minor, major };
+	return (0);
 }
 
 /* Will faults of the CPU be served?  Not if the thread that should isn't. */
@@ -131,7 +146,7 @@ touch_traps(const struct vmpager_map *mp)
  * would leave, so that there is nothing to do; which is what touching again
  * mostly is, and costs one load a page.
  */
-static int
+static inline int
 touch_look(struct vmpager_map *mp, uint64_t first, uint64_t count, bool write)
 {
 	uint64_t mask = PTE_STATE | PTE_REF | PTE_AHEAD, want, other = 0, pte;
@@ -155,26 +170,22 @@ int
 vmpager_touch(struct vmpager_map *mp, vmem_addr_t addr, vmem_size_t len,
     bool write, struct vmpager_touched *out)
 {
-	struct vmpager_touched pt = { 0 };
-	uint64_t first = 0;
+	uint64_t first = 0, count = 0;
 	int error = 0;
 
 	if (len != 0)
-		error = map_pages(mp, addr, len, &first, &pt.pt_pages);
+		error = map_pages(mp, addr, len, &first, &count);
 	if (error == 0)
-		error = touch_look(mp, first, pt.pt_pages, write);
-	if (error == 0 || error == EALREADY)
-		count_many(mp, COUNT_ACCESS, pt.pt_pages);
-	if (error == EALREADY)
-		error = 0;
-	else if (error == 0) {
-		error = touch_traps(mp) ?
-		    touch_mmu(mp, first, write, &pt) :
-		    touch_software(mp, first, write, &pt);
-	}
+		error = touch_look(mp, first, count, write);
+	if (error != 0 && error != EALREADY)
+		return (error);
+	count_many(mp, COUNT_ACCESS, count);
 	if (error == 0)
-		*out = pt;
-	return (error);
+		return (touch_traps(mp) ?
+			touch_mmu(mp, first, count, write, out) :
+			touch_software(mp, first, count, write, out));
+	*out = (struct vmpager_touched){ .pt_pages = count };
+	return (0);
 }
 
 int

@@ -18,7 +18,8 @@ shard_give(void)
 	return (shard < COUNT_SHARDS ? shard : COUNT_SHARDS);
 }
 
-unsigned int
+/* The number of this thread, from 1; all from COUNT_SHARDS on have that. */
+static inline unsigned int
 count_me(void)
 {
 	if (__builtin_expect(shard_mine == 0, 0))
@@ -26,7 +27,7 @@ count_me(void)
 	return (shard_mine);
 }
 
-void
+static inline void
 count_many(struct vmpager_map *mp, enum count kind, uint64_t n)
 {
 	unsigned int me = count_me();

@@ -443,7 +443,7 @@ fault_serve(struct fault *ft)
 			pte_wait(ptep, ft->ft_pte);
 			continue;
 		case PTE_ZERO:
-			if (fault_fill(ft, 1) == 1)
+			if (fault_fill(ft))
 				return (0);
 			break;
 		case PTE_SWAPPED:

@@ -20,19 +20,18 @@
 
 #include <string.h>
 
-/* The filled frame is the page's from now on; false: somebody was faster. */
-static bool
-fill_publish(const struct fault *ft, uint64_t page, uint32_t frame)
+/* The filled frame is the page's from now on, with these marks; false: somebody
+ * was faster. */
+static inline bool
+fill_publish(
+    struct vmpager_map *mp, uint64_t page, uint32_t frame, uint64_t marks)
 {
-	struct vmpager_map *mp = ft->ft_map;
 	struct vmpager *pg = mp->mp_pager;
 	_Atomic uint64_t *ownerp = &pg->pg_pool.fp_frames[frame].fr_owner;
 	pte_t *ptep = &mp->mp_ptes[page];
 	uint64_t pte = atomic_load_explicit(ptep, memory_order_relaxed);
-	uint64_t want = pte_make(PTE_RESIDENT, frame) |
-	    (ft->ft_write ? PTE_DIRTY : 0) | (ft->ft_pin ? PTE_PIN : 0) |
-	    (ft->ft_ahead ? PTE_AHEAD : 0);
 
+	marks |= pte_make(PTE_RESIDENT, frame);
 	/* Release: for evict_claim(), which gets to the page from here, and
 	 * COUNT_FILL, for check.c. */
 	atomic_store_explicit(
@@ -41,7 +40,7 @@ fill_publish(const struct fault *ft, uint64_t page, uint32_t frame)
 	while (pte_state(pte) == PTE_ZERO)
 		/* Release: the zeros, and the frame's descriptor. */
 		if (atomic_compare_exchange_weak_explicit(ptep, &pte,
-			want | (pte & PTE_FIRST), memory_order_release,
+			marks | (pte & PTE_FIRST), memory_order_release,
 			memory_order_relaxed))
 			return (true);
 	(void)replace_removed(pg, frame);
@@ -49,11 +48,9 @@ fill_publish(const struct fault *ft, uint64_t page, uint32_t frame)
 	return (false);
 }
 
-static unsigned int
-fill_frames(const struct fault *ft, uint32_t *frames, unsigned int count)
+static inline unsigned int
+fill_frames(struct vmpager *pg, uint32_t *frames, unsigned int count)
 {
-	struct vmpager *pg = ft->ft_map->mp_pager;
-
 	if (count > 1)
 		return (frame_get_many(
 		    &pg->pg_pool, fault_keep(pg), frames, count));
@@ -61,69 +58,93 @@ fill_frames(const struct fault *ft, uint32_t *frames, unsigned int count)
 	return (frames[0] != NO_FRAME ? 1 : 0);
 }
 
-/* The pages from ft_page on, at most `want`, that were never touched. */
-static unsigned int
-fill_count(const struct fault *ft, uint64_t want)
-{
-	const pte_t *ptep = &ft->ft_map->mp_ptes[ft->ft_page];
-	unsigned int count = 0;
-
-	while (count < want && count < CLUSTER_PAGES &&
-	    pte_state(atomic_load_explicit(
-		&ptep[count], memory_order_relaxed)) == PTE_ZERO)
-		count++;
-	return (count);
-}
-
 /*
- * Fill ft_page and those that follow it, at most `want`, a cluster, and what
- * there are frames for without evicting; how many.  0: it is another's turn.
+ * Fill `count` pages, all ZERO when they were looked at, as far as there are
+ * frames for them without evicting; how many, and the first one's frame.  0: it
+ * is another's turn.  Inline, so that a single page, which is asked for most, is
+ * a straight run of code.
  */
-static unsigned int
-fault_fill(struct fault *ft, uint64_t want)
+static inline __attribute__((always_inline)) unsigned int
+fill_pages(struct vmpager_map *mp, uint64_t page, unsigned int count,
+    uint64_t marks, uint32_t *framep)
 {
-	struct vmpager_map *mp = ft->ft_map;
 	struct frame_pool *fp = &mp->mp_pager->pg_pool;
 	uint32_t frames[CLUSTER_PAGES];
-	unsigned int count, got, done = 0;
+	unsigned int got = fill_frames(mp->mp_pager, frames, count), done = 0;
 
-	count = mp->mp_mmu ? 0 : fill_count(ft, want);
-	got = count == 0 ? 0 : fill_frames(ft, frames, count);
 	if (got == 0)
 		return (0);
 	count_many(mp, COUNT_FILL, got);
 	for (unsigned int i = 0; i < got; i++)
 		memset(frame_bytes(fp, frames[i]), 0, VMPAGER_PAGE);
-	ft->ft_frame = frames[0];
-	while (done < got && fill_publish(ft, ft->ft_page + done, frames[done]))
+	*framep = frames[0];
+	while (done < got &&
+	    fill_publish(mp, page + done, frames[done], marks))
 		done++;
 	for (unsigned int i = done; i < got; i++)
 		frame_put(fp, frames[i]);
-	count_many(
-	    mp, ft->ft_write ? COUNT_ZERO_WRITE : COUNT_ZERO_READ, done);
-	if (ft->ft_ahead)
+	count_many(mp, (marks & PTE_DIRTY) != 0 ? COUNT_ZERO_WRITE
+						: COUNT_ZERO_READ, done);
+	if ((marks & PTE_AHEAD) != 0)
 		count_many(mp, COUNT_AHEAD, done);
 	count_many(mp, COUNT_FILLED, got);
-	if (done != 0)
-		ft->ft_kind = FAULT_MINOR;
 	return (done);
 }
 
-/* The same, as a fault of its own: with its time. */
-static unsigned int
-fault_zeros(struct fault *ft, uint64_t want)
+/* A fault's page. */
+static bool
+fault_fill(struct fault *ft)
 {
-	struct vmpager *pg = ft->ft_map->mp_pager;
-	unsigned int filled;
-	uint64_t begin;
+	uint64_t marks = (ft->ft_write ? PTE_DIRTY : 0) |
+	    (ft->ft_pin ? PTE_PIN : 0) | (ft->ft_ahead ? PTE_AHEAD : 0);
 
-	if (want < 2 || fill_count(ft, 2) < 2)
+	if (ft->ft_map->mp_mmu || fill_pages(
+		ft->ft_map, ft->ft_page, 1, marks, &ft->ft_frame) == 0)
+		return (false);
+	ft->ft_kind = FAULT_MINOR;
+	return (true);
+}
+
+static __attribute__((noinline)) unsigned int
+fill_many(struct vmpager_map *mp, uint64_t page, unsigned int count,
+    uint64_t marks)
+{
+	uint32_t frame;
+
+	return (fill_pages(mp, page, count, marks, &frame));
+}
+
+/* The pages from this one on, at most `want`, that were never touched. */
+static inline unsigned int
+fill_count(const struct vmpager_map *mp, uint64_t page, uint64_t want)
+{
+	unsigned int count = 0;
+
+	while (count < want && count < CLUSTER_PAGES &&
+	    pte_state(atomic_load_explicit(&mp->mp_ptes[page + count],
+		memory_order_relaxed)) == PTE_ZERO)
+		count++;
+	return (count);
+}
+
+/* Fill a page and those that follow it, at most `want` and a cluster, as a
+ * fault of its own: with its time.  How many; 0: it needs more than that. */
+static inline unsigned int
+fault_zeros(struct vmpager_map *mp, uint64_t page, uint64_t want, bool write)
+{
+	struct vmpager *pg = mp->mp_pager;
+	unsigned int count = mp->mp_mmu ? 0 : fill_count(mp, page, want);
+	uint64_t marks = write ? PTE_DIRTY : 0, begin;
+	uint32_t frame;
+
+	if (count == 0)
 		return (0);
 	begin = latency_begin(pg);
 	nofault_enter();
-	filled = fault_fill(ft, want);
+	count = count == 1 ? fill_pages(mp, page, 1, marks, &frame)
+			   : fill_many(mp, page, count, marks);
 	nofault_leave();
-	if (filled != 0)
-		latency_end(pg, VMPAGER_FAULT_ZERO, begin, filled);
-	return (filled);
+	if (count != 0)
+		latency_end(pg, VMPAGER_FAULT_ZERO, begin, count);
+	return (count);
 }

@@ -122,7 +122,7 @@ frame_get_many(
 	return (n);
 }
 
-uint32_t
+__attribute__((noinline)) uint32_t
 frame_get(struct frame_pool *fp, uint32_t keep)
 {
 	uint32_t frame;
@@ -164,10 +164,14 @@ static struct magazine *
 magazine_take(struct frame_pool *fp)
 {
 	struct magazine *mg;
+	unsigned int cpu;
 
 	if (fp->fp_magazines == 0)
 		return (NULL);
-	mg = &fp->fp_magazine[(unsigned int)sched_getcpu() % fp->fp_magazines];
+	cpu = (unsigned int)sched_getcpu();
+	if (__builtin_expect(cpu >= fp->fp_magazines, 0))
+		cpu %= fp->fp_magazines;	/* dearer than all the rest */
+	mg = &fp->fp_magazine[cpu];
 	/* Acquire: what the last one did, from magazine_release(). */
 	return (atomic_exchange_explicit(
 		    &mg->mg_taken, true, memory_order_acquire) ? NULL : mg);
@@ -192,16 +196,14 @@ frame_plenty(const struct frame_pool *fp)
 	    fp->fp_reserve + 2 * fp->fp_target + MAGAZINE_FRAMES);
 }
 
-uint32_t
-frame_take(struct frame_pool *fp, uint32_t keep)
+/* The magazine, which the caller has taken, is empty: a frame, and some more
+ * into it if there is plenty. */
+static __attribute__((noinline)) uint32_t
+magazine_fill(struct frame_pool *fp, struct magazine *mg, uint32_t keep)
 {
-	struct magazine *mg = magazine_take(fp);
-	uint32_t count, frame = NO_FRAME;
+	uint32_t count = 0, frame = NO_FRAME;
 
-	if (mg == NULL)
-		return (frame_get(fp, keep));
-	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
-	if (count == 0 && frame_plenty(fp))
+	if (frame_plenty(fp))
 		count = frame_take_list(
 		    fp, keep, mg->mg_frame, MAGAZINE_FRAMES / 2);
 	if (count != 0) {
@@ -210,6 +212,24 @@ frame_take(struct frame_pool *fp, uint32_t keep)
 	}
 	magazine_release(mg, count);
 	return (frame != NO_FRAME ? frame : frame_get(fp, keep));
+}
+
+/* As frame_get(), from the magazine of this CPU if there is plenty. */
+static inline uint32_t
+frame_take(struct frame_pool *fp, uint32_t keep)
+{
+	struct magazine *mg = magazine_take(fp);
+	uint32_t count, frame;
+
+	if (mg == NULL)
+		return (frame_get(fp, keep));
+	count = atomic_load_explicit(&mg->mg_count, memory_order_relaxed);
+	if (count == 0)
+		return (magazine_fill(fp, mg, keep));
+	frame = mg->mg_frame[--count];
+	frame_set_owner(fp, frame, OWNER_HAND);
+	magazine_release(mg, count);
+	return (frame);
 }
 
 void

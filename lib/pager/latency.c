@@ -12,33 +12,42 @@
 
 #include "util/clock.h"
 
-#define LATENCY_SAMPLE 16u
+#define LATENCY_SAMPLE 64u
+
+/* Faults that this thread has served. */
+static __thread __attribute__((tls_model("initial-exec"))) unsigned int
+    latency_turn;
 
 /* The time now, or 0: this one isn't measured. */
-static uint64_t
+static inline uint64_t
 latency_begin(const struct vmpager *pg)
 {
-	static __thread __attribute__((tls_model("initial-exec"))) unsigned int
-	    turn;
-
-	if (!pg->pg_mode->md_mmu && ++turn % LATENCY_SAMPLE != 0)
+	if (!pg->pg_mode->md_mmu && latency_turn % LATENCY_SAMPLE != 0)
 		return (0);
 	return (clock_ns());
 }
 
-/* Faults that were served together have taken the same time each. */
-static void
-latency_end(struct vmpager *pg, enum vmpager_fault kind, uint64_t begin,
-    unsigned int faults)
+static __attribute__((noinline)) void
+latency_record(struct latency *lt, uint64_t begin, unsigned int faults)
 {
-	struct latency *lt = &pg->pg_latency[kind];
-
 	/* Acquire and release: between one writer and the next. */
-	if (begin == 0 || atomic_exchange_explicit(
+	if (atomic_exchange_explicit(
 		&lt->lt_taken, true, memory_order_acquire))
 		return;
 	hist_record(&lt->lt_hist, (clock_ns() - begin) / faults);
 	atomic_store_explicit(&lt->lt_taken, false, memory_order_release);
+}
+
+/* Faults that were served together have taken the same time each.  It is here
+ * that the next one's turn comes, so that a fault that is begun twice (fill.c)
+ * takes no other's. */
+static inline void
+latency_end(struct vmpager *pg, enum vmpager_fault kind, uint64_t begin,
+    unsigned int faults)
+{
+	latency_turn++;
+	if (begin != 0)
+		latency_record(&pg->pg_latency[kind], begin, faults);
 }
 
 void

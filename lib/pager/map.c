@@ -24,20 +24,6 @@
 
 /* ---- ranges ---------------------------------------------------------------*/
 
-int
-map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
-    uint64_t *firstp, uint64_t *countp)
-{
-	uint64_t offset = addr - mp->mp_base, size = mp->mp_pages << PAGE_SHIFT;
-
-	/* Unsigned: an address below the base is a huge offset. */
-	if (offset >= size || len > size - offset)
-		return (EFAULT);
-	*firstp = offset >> PAGE_SHIFT;
-	*countp = ((offset + len - 1) >> PAGE_SHIFT) - *firstp + 1;
-	return (0);
-}
-
 bool
 map_registered(struct vmpager_map *mp, uint64_t first, uint64_t count)
 {

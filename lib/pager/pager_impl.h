@@ -8,6 +8,7 @@
 #ifndef PAGER_IMPL_H
 #define PAGER_IMPL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -384,10 +385,6 @@ void pager_munmap(void *mem, size_t len);	/* NULL is ignored */
 /* Make the kernel provide the memory of a range now, zero; ENOMEM. */
 int pager_populate(char *mem, size_t len);
 void count_add(struct vmpager_map *mp, enum count kind);
-void count_many(struct vmpager_map *mp, enum count kind, uint64_t n);
-
-/* The number of this thread, from 1; all from COUNT_SHARDS on have that. */
-unsigned int count_me(void);
 
 /* map.c */
 static inline uint64_t
@@ -405,8 +402,20 @@ map_address(const struct vmpager_map *mp, uint64_t page)
 
 /* The pages [*firstp, *firstp + *countp) that [addr, addr + len) meets; EFAULT
  * if it isn't inside the map.  len is not 0. */
-int map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
-    uint64_t *firstp, uint64_t *countp);
+static inline int
+map_pages(const struct vmpager_map *mp, vmem_addr_t addr, uint64_t len,
+    uint64_t *firstp, uint64_t *countp)
+{
+	uint64_t offset = addr - mp->mp_base, size = mp->mp_pages << PAGE_SHIFT;
+
+	/* Unsigned: an address below the base is a huge offset. */
+	if (offset >= size || len > size - offset)
+		return (EFAULT);
+	*firstp = offset >> PAGE_SHIFT;
+	*countp = ((offset + len - 1) >> PAGE_SHIFT) - *firstp + 1;
+	return (0);
+}
+
 bool map_registered(struct vmpager_map *mp, uint64_t first, uint64_t count);
 /* Has the chunk of entries that `page` is in ever been stored to? */
 bool map_chunk_used(const struct vmpager_map *mp, uint64_t page);
@@ -437,8 +446,6 @@ uint32_t frame_get(struct frame_pool *fp, uint32_t keep);
 /* The same of up to `want`; returns how many. */
 uint32_t frame_get_many(struct frame_pool *fp, uint32_t keep, uint32_t *frames,
     uint32_t want);
-/* The same of one, from the magazine of this CPU if there is plenty. */
-uint32_t frame_take(struct frame_pool *fp, uint32_t keep);
 void frame_put(struct frame_pool *fp, uint32_t frame);
 /* Frames in magazines, and how often those have changed. */
 uint32_t frame_cached(const struct frame_pool *fp, uint64_t *changesp);
