@@ -325,6 +325,9 @@ test_pit_02_search_from_the_last_address(void **state)
 {
 	vmem_t *vm = arena(1, TOP, 1);
 	vmem_addr_t a;
+	struct vmem_request vr = { .vr_size = 1, .vr_align = 2,
+		.vr_min = TOP - 1, .vr_max = TOP, .vr_flags = VM_FIRSTFIT,
+		.vr_count = 1, .vr_addrs = &a };
 
 	(void)state;
 	for (a = TOP - 56; a != 0; a++)
@@ -341,7 +344,10 @@ test_pit_02_search_from_the_last_address(void **state)
 	assert_int_equal(vmem_xalloc(vm, 1, 1, 0, 0, TOP - 1, TOP,
 	    VM_NOSLEEP | VM_FIRSTFIT, &a), 0);
 	assert_true(a == TOP);
-	vmem_xfreeall(vm);
+	vmem_xfree(vm, a, 1);
+	/* Nor is it found by who looks at all, which would have no end. */
+	assert_int_equal(vmem_submit(vm, &vr), EINPROGRESS);
+	assert_int_equal(vmem_cancel(vm, &vr), 0);
 	finish(vm);
 }
 
@@ -411,6 +417,13 @@ test_pit_05_address_zero(void **state)
 	vmem_free(vm, 0, 1);
 	assert_int_equal(vmem_xalloc_addr(vm, 0, 1, VM_NOSLEEP), 0);
 	vmem_xfree(vm, 0, 1);
+	/* All of it, and a part of what is there. */
+	for (vmem_size_t size = 3; size > 0; size--) {
+		a = 9;
+		assert_int_equal(vmem_alloc(vm, size, VM_NOSLEEP, &a), 0);
+		assert_int_equal(a, 0);
+		vmem_free(vm, 0, size);
+	}
 	finish(vm);
 }
 

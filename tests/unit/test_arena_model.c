@@ -292,14 +292,11 @@ step_free_part(struct model *m)
 }
 
 static void
-step_add(struct model *m)
+add(struct model *m, unsigned int q, unsigned int n)
 {
-	unsigned int q = (unsigned int)rng_below(&m->rng, QUANTA);
-	unsigned int n = 1 + (unsigned int)rng_below(&m->rng, 64), i;
-	bool taken = q + n > QUANTA;
+	bool taken = false;
+	unsigned int i;
 
-	if (taken || m->nspans == SPANS_MAX)
-		return;
 	for (i = q; i < q + n; i++)
 		taken = taken || m->state[i] != 0;
 	assert_int_equal(
@@ -312,6 +309,16 @@ step_add(struct model *m)
 		m->state[i] = 1;
 		m->span[i] = m->nspans;
 	}
+}
+
+static void
+step_add(struct model *m)
+{
+	unsigned int q = (unsigned int)rng_below(&m->rng, QUANTA);
+	unsigned int n = 1 + (unsigned int)rng_below(&m->rng, 64);
+
+	if (q + n <= QUANTA && m->nspans < SPANS_MAX)
+		add(m, q, n);
 }
 
 static void
@@ -375,6 +382,9 @@ run_model(uint64_t base, uint64_t quantum, vm_flag_t policy)
 	m.vm = vmem_create("model", 0, 0, quantum, NULL, NULL, NULL, 0,
 	    VM_SLEEP | policy);
 	assert_non_null(m.vm);
+	/* The first and the last address are what this is about. */
+	add(&m, 0, 24);
+	add(&m, QUANTA - 24, 24);
 	for (uint64_t i = 0; i < ref_steps; i++) {
 		uint64_t what = rng_below(&m.rng, 100);
 

@@ -4,7 +4,8 @@
  * other step.
  * Method: this program is compiled with tiny sizes (tiny.am), as is the library
  * that it is linked with.  Trees and bins are compared with sorted arrays;
- * arenas are filled and emptied in each order, and checked after each step.
+ * arenas are filled and emptied in each order, and checked after each step; and
+ * until all units that a reference can name are in use.
  * The seed is printed; TEST_SEED and TEST_STEPS set it and the length.
  */
 #include "config.h"
@@ -24,6 +25,8 @@
 
 #include "arena/arena_impl.h"
 #include "reference.h"
+
+#define TOP VMEM_ADDR_MAX
 
 static struct rng rng;
 
@@ -352,6 +355,81 @@ test_every_order(void **state)
 				    (enum order)in, (enum order)out);
 }
 
+/* ---- the table is full --------------------------------------------------- */
+
+/* How many could be allocated, every other quantum from `from' on: until there
+ * is no unit left. */
+static uint64_t
+fill_table(vmem_t *vm, uint64_t from)
+{
+	uint64_t n = 0;
+	int error;
+
+	while ((error = vmem_xalloc_addr(vm, from + 2 * n, 1, VM_NOSLEEP)) == 0)
+		n++;
+	assert_int_equal(error, ENOMEM);
+	must_check(vm);
+	return (n);
+}
+
+/*
+ * All units that references reach are in use: what needs one is refused, and
+ * nothing has changed; what needs none isn't; and after frees all goes on.
+ */
+static void
+test_table_is_full(void **state)
+{
+	uint64_t n, again, other;
+	vmem_t *vm = arena_new(UINT64_C(1) << 40), *small = arena_new(100);
+	struct vmem_meta_stat ms;
+	vmem_addr_t a;
+
+	(void)state;
+	assert_int_equal(vmem_xalloc_addr(small, 50, 1, VM_NOSLEEP), 0);
+	n = fill_table(vm, 0);
+	vmem_meta_stat(&ms);
+	assert_int_equal(ms.ms_tag_bytes, (uint64_t)UNIT_BYTES << UNIT_BITS);
+	/* Of two tags a segment, six in a row and half of these in use. */
+	assert_true(n > (UINT64_C(1) << UNIT_BITS) / 2);
+	errno = 0;
+	assert_null(vmem_create("more", 0, 100, 1, NULL, NULL, NULL, 0,
+	    VM_NOSLEEP));
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(vmem_xalloc(
+	    vm, 1, 1 << 30, 0, 0, 4 * n, TOP, VM_NOSLEEP, &a), ENOMEM);
+	/* One goes, and one of its size can be had; an arena with room in its
+	 * rows isn't concerned. */
+	vmem_xfree(vm, n / 2 * 2, 1);
+	assert_int_equal(
+	    vmem_xalloc_addr(vm, n / 2 * 2, 1, VM_NOSLEEP), 0);
+	vmem_xfree(small, 50, 1);
+	assert_int_equal(vmem_xalloc_addr(small, 50, 1, VM_NOSLEEP), 0);
+	must_check(vm);
+	/* A quarter goes: so much can be had again, by another arena too. */
+	for (uint64_t i = 0; i < n / 4; i++)
+		vmem_xfree(vm, 2 * i, 1);
+	must_check(vm);
+	again = fill_table(vm, 2 * n);
+	assert_true(again > n / 5);
+	for (uint64_t i = 0; i < again; i++)
+		vmem_xfree(vm, 2 * n + 2 * i, 1);
+	vmem_xfreeall(small);
+	vmem_destroy(small);
+	small = arena_new(UINT64_C(1) << 40);
+	other = fill_table(small, 0);
+	assert_true(other > n / 5);
+	vmem_xfreeall(vm);
+	assert_int_equal(vmem_size(vm, VMEM_MAXFREE), UINT64_C(1) << 40);
+	vmem_destroy(vm);
+	vmem_xfreeall(small);
+	vmem_destroy(small);
+	/* Nothing is lost. */
+	vm = arena_new(UINT64_C(1) << 40);
+	assert_true(fill_table(vm, 0) >= n - n / 100);
+	vmem_xfreeall(vm);
+	vmem_destroy(vm);
+}
+
 int
 main(void)
 {
@@ -360,6 +438,7 @@ main(void)
 		cmocka_unit_test(test_bin_alone),
 		cmocka_unit_test(test_records_are_reused),
 		cmocka_unit_test(test_every_order),
+		cmocka_unit_test(test_table_is_full),
 	};
 
 	ref_options(20000);
