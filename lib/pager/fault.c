@@ -393,11 +393,12 @@ fault_swapped(struct fault *ft)
 /* Faults by one thread after one by another that count as several. */
 #define CROWD_FAULTS 64u
 
-/* Take note of who faults. */
+/* Take note of who faults.  Not by count_me(): a program's later threads all
+ * have one number there, and are no less a crowd. */
 static void
 fault_note(struct vmpager *pg)
 {
-	unsigned int me = count_me();
+	uintptr_t me = (uintptr_t)pthread_self();
 	uint32_t crowd =
 	    atomic_load_explicit(&pg->pg_crowd, memory_order_relaxed);
 

@@ -352,7 +352,7 @@ struct vmpager {
 	uint32_t pg_without;	/* [I] features not to be used: pc_without */
 	bool pg_move;		/* [I] uffd: UFFDIO_MOVE is there */
 	_Atomic uint32_t pg_servers;	/* [a] threads in vmpager_serve() */
-	_Atomic uint32_t pg_faulter;	/* [a] who faulted last, and ... */
+	_Atomic uintptr_t pg_faulter;	/* [a] who faulted last, and ... */
 	_Atomic uint32_t pg_crowd;	/* [a] ... for how many faults more that
 					 * counts as several: fault_alone() */
 	uint64_t pg_capacity;	/* [I] frames + slots: strict's limit */

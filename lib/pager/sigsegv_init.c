@@ -113,11 +113,20 @@ sigsegv_fini(struct vmpager *pg)
 	bounce_fini(&pg->pg_bounce);
 }
 
+/* The memory of a map is the caller's again. */
+static void
+sigsegv_open(struct vmpager_map *mp)
+{
+	(void)mprotect(map_address(mp, 0),
+	    (size_t)(mp->mp_pages << PAGE_SHIFT), PROT_READ | PROT_WRITE);
+}
+
 int
 sigsegv_map_init(struct vmpager_map *mp)
 {
 	char *at = map_address(mp, 0);
 	size_t len = (size_t)(mp->mp_pages << PAGE_SHIFT);
+	int error;
 
 	/*
 	 * Pages that are touched one by one, with others between that never
@@ -133,13 +142,15 @@ sigsegv_map_init(struct vmpager_map *mp)
 	    madvise(at, len, MADV_DONTFORK) != 0 ||
 	    mprotect(at, len, PROT_NONE) != 0)
 		return (errno);
-	return (trap_add(mp));
+	error = trap_add(mp);
+	if (error != 0)
+		sigsegv_open(mp);
+	return (error);
 }
 
 void
 sigsegv_map_fini(struct vmpager_map *mp)
 {
 	trap_remove(mp);
-	(void)mprotect(map_address(mp, 0),
-	    (size_t)(mp->mp_pages << PAGE_SHIFT), PROT_READ | PROT_WRITE);
+	sigsegv_open(mp);
 }

@@ -157,6 +157,23 @@ uffd_fini(struct vmpager *pg)
 	bounce_fini(&pg->pg_bounce);
 }
 
+/* The memory of a map is the caller's again, and nothing is left in it: not the
+ * markers of faults that couldn't be served, either (serve.c). */
+static void
+uffd_unregister(struct vmpager_map *mp)
+{
+	char *at = map_address(mp, 0);
+	size_t len = (size_t)(mp->mp_pages << PAGE_SHIFT);
+	struct uffdio_range range = { .start = (uint64_t)(uintptr_t)at,
+		.len = len };
+
+	(void)ioctl(mp->mp_pager->pg_fd, UFFDIO_UNREGISTER, &range);
+	if (madvise(at, len, MADV_DONTNEED) != 0) {
+		(void)munlock(at, len);		/* mlockall(2) of the host */
+		(void)madvise(at, len, MADV_DONTNEED);
+	}
+}
+
 int
 uffd_map_init(struct vmpager_map *mp)
 {
@@ -172,17 +189,17 @@ uffd_map_init(struct vmpager_map *mp)
 	    madvise(at, len, MADV_DONTFORK) != 0)
 		return (errno);
 	error = uffd_register(mp->mp_pager, at, len);
-	return (error != 0 ? error : trap_add(mp));
+	if (error != 0)
+		return (error);
+	error = trap_add(mp);
+	if (error != 0)
+		uffd_unregister(mp);
+	return (error);
 }
 
 void
 uffd_map_fini(struct vmpager_map *mp)
 {
-	struct uffdio_range range = {
-		.start = (uint64_t)(uintptr_t)map_address(mp, 0),
-		.len = mp->mp_pages << PAGE_SHIFT,
-	};
-
 	trap_remove(mp);
-	(void)ioctl(mp->mp_pager->pg_fd, UFFDIO_UNREGISTER, &range);
+	uffd_unregister(mp);
 }

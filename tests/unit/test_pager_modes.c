@@ -218,7 +218,66 @@ test_ways_out(void **state)
 	fixture_close(&fx);
 }
 
-/* ---- recovery points ------------------------------------------------------*/
+/* Threads fault by turns, each alone for some time first: after more of them than
+ * there are places to count in, those of two are still told apart.  No page has
+ * neighbours. */
+#define ALONE_FAULTS 100u
+#define CROWD_THREADS (COUNT_SHARDS + 2)
+
+static uint64_t crowd_page;	/* the next */
+
+static void
+crowd_touch(void)
+{
+	vmem_addr_t addr = BASE + crowd_page++ * CLUSTER_PAGES * PAGE;
+	struct vmpager_touched pt;
+
+	assert_int_equal(vmpager_register(fx.fx_map, addr, PAGE), 0);
+	assert_int_equal(vmpager_touch(fx.fx_map, addr, 1, true, &pt), 0);
+}
+
+static void *
+crowd_main(void *arg)
+{
+	pthread_barrier_t *turn = arg;
+
+	for (unsigned int i = 0; i < ALONE_FAULTS; i++)
+		crowd_touch();
+	assert_true(fault_alone(fx.fx_pager));
+	(void)pthread_barrier_wait(turn);
+	(void)pthread_barrier_wait(turn);
+	crowd_touch();
+	return (NULL);
+}
+
+static void
+test_crowds_are_seen(void **state)
+{
+	pthread_barrier_t turn[CROWD_THREADS];
+	pthread_t thread[CROWD_THREADS];
+
+	(void)state;
+	if (fixture_mode != VMPAGER_UFFD)
+		skip();
+	crowd_page = 0;
+	fx = fixture_open(4096, NO_SWAP, VMPAGER_OVERCOMMIT, NULL,
+	    CROWD_THREADS * (ALONE_FAULTS + 1) * CLUSTER_PAGES);
+	for (unsigned int i = 0; i < CROWD_THREADS; i++) {
+		(void)pthread_barrier_init(&turn[i], NULL, 2);
+		assert_int_equal(pthread_create(
+		    &thread[i], NULL, crowd_main, &turn[i]), 0);
+		(void)pthread_barrier_wait(&turn[i]);
+	}
+	for (unsigned int i = 0; i < CROWD_THREADS; i++) {
+		/* The last one has been alone until now. */
+		(void)pthread_barrier_wait(&turn[CROWD_THREADS - 1 - i]);
+		assert_int_equal(
+		    pthread_join(thread[CROWD_THREADS - 1 - i], NULL), 0);
+		assert_int_equal(fault_alone(fx.fx_pager), i == 0);
+		(void)pthread_barrier_destroy(&turn[CROWD_THREADS - 1 - i]);
+	}
+	fixture_close(&fx);
+}
 
 static int
 store(void *arg)
@@ -232,6 +291,57 @@ pointer(uint64_t page)
 {
 	return (words(page));
 }
+
+/* ---- what a map leaves behind ---------------------------------------------*/
+
+/* Memory is the caller's again when its map is gone, also where a fault was
+ * refused. */
+static void
+test_memory_comes_back(void **state)
+{
+	(void)state;
+	fx = fixture_open(4, 16, VMPAGER_OVERCOMMIT, NULL, 16);
+	assert_int_equal(vmpager_register(fx.fx_map, BASE, 8 * PAGE), 0);
+	for (uint64_t page = 0; page < 8; page++)
+		page_write(page, 1);
+	for (uint64_t page = 8; page < 16; page++)
+		assert_int_equal(vmpager_guard(store, pointer(page)), EFAULT);
+	vmpager_map_destroy(fx.fx_map);
+	for (uint64_t page = 0; page < 16; page++) {
+		assert_int_equal(words(page)[1], 0);
+		assert_int_equal(store(pointer(page)), 7);
+	}
+	assert_int_equal(
+	    vmpager_map_create(fx.fx_pager, BASE, 16 * PAGE, &fx.fx_map), 0);
+	fixture_close(&fx);
+}
+
+/* Nor has a map that couldn't be made: there are more than faults can find. */
+static void
+test_too_many_maps(void **state)
+{
+	static struct vmpager_map *maps[MAPS_MAX];
+	const struct vmpager_config config = { .pc_frames_bytes = 4 * PAGE,
+		.pc_swap = "none", .pc_mode = fixture_mode,
+		.pc_without = fixture_without };
+	struct vmpager *other;
+	size_t n = 0;
+
+	(void)state;
+	fixture_room = MAPS_MAX + 1;
+	fx = fixture_open(4, NO_SWAP, VMPAGER_OVERCOMMIT, NULL, 1);
+	fixture_room = 0;
+	assert_int_equal(vmpager_create(&config, &other), 0);
+	while (n < MAPS_MAX && vmpager_map_create(other,
+			     BASE + (n + 1) * PAGE, PAGE, &maps[n]) == 0)
+		n++;
+	assert_int_equal(n, MAPS_MAX - 1);	/* and the fixture's own */
+	assert_int_equal(store(pointer(n + 1)), 7);
+	vmpager_destroy(other);
+	fixture_close(&fx);
+}
+
+/* ---- recovery points ------------------------------------------------------*/
 
 static int
 guard_in_guard(void *arg)
@@ -910,6 +1020,9 @@ group(const char *name)
 		cmocka_unit_test(test_pointers_work),
 		cmocka_unit_test(test_reading_leaves_pages_clean),
 		cmocka_unit_test(test_ways_out),
+		cmocka_unit_test(test_crowds_are_seen),
+		cmocka_unit_test(test_memory_comes_back),
+		cmocka_unit_test(test_too_many_maps),
 		cmocka_unit_test(test_guard_returns_the_errno),
 		cmocka_unit_test(test_touch_returns_the_errno),
 		cmocka_unit_test(test_registering_makes_no_system_call),
