@@ -13,6 +13,8 @@
  *	software/hit	touch a page that is resident	 | load from it
  *	software/evict	a fault that evicts and reads	 | pwrite, pread
  *	uffd/fault	a page alone, for the first time | SIGBUS, UFFDIO_COPY
+ *	uffd-thr./fault	the same in uffd-thread mode	 | poll, read, UFFDIO_COPY
+ *							 | in another thread
  *	uffd/cluster	16 adjacent pages, by the page	 | the same by 16
  *	uffd/evict	a fault that evicts and reads	 | SIGBUS, MOVE, pwrite,
  *							 | pread, MOVE
@@ -35,6 +37,7 @@
 #include "bench/pager.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -402,6 +405,30 @@ phase_two(void *state, struct bench_out *out)
 
 /* ---- setting up -----------------------------------------------------------*/
 
+static void *
+server_main(void *arg)
+{
+	(void)vmpager_serve(arg);
+	return (NULL);
+}
+
+/* All on one CPU, the bare loop's thread too: a message costs 5 us there and 60
+ * across CPUs (they sleep meanwhile, in a virtual machine), and the scheduler
+ * would choose for each of the two loops by itself. */
+static void
+make_server(struct vmpager *pager)
+{
+	cpu_set_t set;
+	pthread_t server;
+
+	CPU_ZERO(&set);
+	CPU_SET((unsigned int)sched_getcpu(), &set);
+	if (sched_setaffinity(0, sizeof(set), &set) != 0 ||
+	    pthread_create(&server, NULL, server_main, pager) != 0 ||
+	    pthread_detach(server) != 0)
+		bench_die("no thread");
+}
+
 static void
 make_pager(struct pager_state *st, uint64_t frames, uint64_t slots,
     uint64_t span)
@@ -428,6 +455,8 @@ make_pager(struct pager_state *st, uint64_t frames, uint64_t slots,
 	must(vmpager_create(&config, &st->st_pager), "vmpager_create");
 	must(vmpager_map_create(st->st_pager, address(st, 0),
 		 span * VMPAGER_PAGE, &st->st_map), "vmpager_map_create");
+	if (pc->pc_mode == VMPAGER_UFFD_THREAD)
+		make_server(st->st_pager);
 }
 
 static void *
@@ -498,6 +527,10 @@ static const struct pager_case uffd = { .pc_mode = VMPAGER_UFFD,
 	.pc_ours_two = ours_two, .pc_bare_two = bare_two,
 	.pc_pages = 512, .pc_quick_pages = 64, .pc_chunks = 20,
 	.pc_stride = ALONE, .pc_swap = true };
+static const struct pager_case uffd_thread = { .pc_mode = VMPAGER_UFFD_THREAD,
+	.pc_ours = ours_alone, .pc_kind = BARE_THREAD, .pc_bare = bare_alone,
+	.pc_pages = 512, .pc_quick_pages = 64, .pc_chunks = 10,
+	.pc_stride = ALONE, .pc_swap = true };
 static const struct pager_case cluster = { .pc_mode = VMPAGER_UFFD,
 	.pc_ours = ours_cluster, .pc_kind = BARE_CLUSTER,
 	.pc_bare = bare_cluster, .pc_pages = 2048, .pc_quick_pages = 64,
@@ -536,6 +569,8 @@ static const struct bench_case cases[] = {
 	    one, soft_evict, { "ratio", 1.3 }),
 	CASE("uffd/fault", "a page alone, beside SIGBUS + UFFDIO_COPY",
 	    one, uffd, { "ratio", 1.15 }),
+	CASE("uffd-thr./fault", "a page alone, beside a thread that copies",
+	    one, uffd_thread, { NULL, 0 }),
 	CASE("uffd/cluster", "a page of 16, beside SIGBUS + COPY of 16",
 	    one, cluster, { "ratio", 1.2 }),
 	CASE("uffd/evict", "evict and read back, beside bare MOVE and I/O",

@@ -14,8 +14,8 @@
 #define EVICT_TURN 256u	/* pages of the loop a turn */
 #define ALONE 16u	/* distance of pages that are to be alone */
 
-enum bare_kind { BARE_ZERO, BARE_HIT, BARE_IO, BARE_UFFD, BARE_CLUSTER,
-	BARE_MOVE, BARE_PROTECT, BARE_SEGV, BARE_STORES };
+enum bare_kind { BARE_ZERO, BARE_HIT, BARE_IO, BARE_UFFD, BARE_THREAD,
+	BARE_CLUSTER, BARE_MOVE, BARE_PROTECT, BARE_SEGV, BARE_STORES };
 
 struct pager_state;
 struct bare;

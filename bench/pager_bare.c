@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -54,13 +56,14 @@ static struct bare *faulting;		/* whose handler is installed */
 static void
 open_uffd(struct bare *ba)
 {
-	struct uffdio_api api = { .api = UFFD_API,
-		.features = UFFD_FEATURE_SIGBUS };
+	struct uffdio_api api = { .api = UFFD_API };
 
+	if (ba->ba_kind != BARE_THREAD)
+		api.features |= UFFD_FEATURE_SIGBUS;
 	if (ba->ba_kind == BARE_MOVE)
 		api.features |= UFFD_FEATURE_MOVE;
 	ba->ba_uffd = (int)syscall(
-	    SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	    SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	if (ba->ba_uffd < 0 || ioctl(ba->ba_uffd, UFFDIO_API, &api) != 0)
 		bench_skip("userfaultfd: %s", strerror(errno));
 }
@@ -119,6 +122,36 @@ make_move(struct bare *ba)
 	ba->ba_resident = bench_alloc(ba->ba_frames * sizeof(uint32_t));
 }
 
+static void copy_in(const struct bare *ba, char *at, size_t len);
+
+/* THREAD: faults are messages to this one. */
+static void *
+server_main(void *arg)
+{
+	const struct bare *ba = arg;
+	struct pollfd fd = { .fd = ba->ba_uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	for (;;)
+		if (poll(&fd, 1, -1) == 1 &&
+		    read(ba->ba_uffd, &msg, sizeof(msg)) == sizeof(msg))
+			copy_in(ba, (char *)(uintptr_t)(
+			    msg.arg.pagefault.address & ~(PAGE - 1)), PAGE);
+	return (NULL);
+}
+
+static void
+make_thread(struct bare *ba)
+{
+	pthread_t thread;
+
+	open_uffd(ba);
+	cover(ba, ba->ba_span, ba->ba_len);
+	if (pthread_create(&thread, NULL, server_main, ba) != 0)
+		bench_die("no thread");
+	(void)pthread_detach(thread);	/* as long as the process */
+}
+
 /*
  * One page has been touched before there are parts, as sigsegv_map_init() does
  * and whoever wants this for long must: else each part gets an anon_vma of its
@@ -138,7 +171,8 @@ struct bare *
 bare_make(enum bare_kind kind, uint64_t pages, uint64_t frames)
 {
 	struct bare *ba = bench_alloc(sizeof(*ba));
-	bool alone = kind == BARE_UFFD || kind == BARE_SEGV;
+	bool alone = kind == BARE_UFFD || kind == BARE_THREAD ||
+	    kind == BARE_SEGV;
 
 	ba->ba_kind = kind;
 	ba->ba_pages = pages;
@@ -162,6 +196,9 @@ bare_make(enum bare_kind kind, uint64_t pages, uint64_t frames)
 	case BARE_CLUSTER:
 		open_uffd(ba);
 		cover(ba, ba->ba_span, ba->ba_len);
+		break;
+	case BARE_THREAD:
+		make_thread(ba);
 		break;
 	case BARE_MOVE:
 	case BARE_PROTECT:
