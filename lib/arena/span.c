@@ -247,7 +247,6 @@ int
 span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	uint64_t span, size, at, mark = wait_mark();
-	struct place p;
 	int error;
 
 	if (vm->vm_import == NULL && vm->vm_import_exact == NULL)
@@ -281,13 +280,8 @@ span_import(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 		error = arena_take(vm, ft, addrp);
 		if (error != 0)
 			error = take_in(vm, ft, span, size, addrp);
-		p = row_find(vm, to_quanta(vm, span));
-		if (error != 0 && (vm->vm_release == NULL || !span_whole(p))) {
-			arena_leave(vm);
-			return (error);
-		}
-		if (error != 0)
-			span_detach(vm, p, &span, &size);
+		/* What can't be given back stays, though it didn't do. */
+		ASSERT(error == 0 || vm->vm_release == NULL);
 	}
 	if (error == 0 && size > ft->ft_size)
 		wait_gain_own(vm);

@@ -572,6 +572,16 @@ test_pit_15_large_import(void **state)
 	assert_int_equal(vmem_size(src, VMEM_ALLOC), 0);
 	vmem_destroy(vm);
 	finish(src);
+	/* Sixteen times that is a page's worth, modulo 2^64. */
+	src = arena(0, UINT64_C(1) << 61, PAGE);
+	vm = vmem_create("huge", 0, 0, PAGE, vmem_alloc_import,
+	    vmem_free_release, src, 0, VM_SLEEP | VM_LARGEIMPORT);
+	b = (UINT64_C(1) << 60) + PAGE;
+	assert_int_equal(vmem_alloc(vm, b, VM_NOSLEEP, &a), 0);
+	assert_int_equal(vmem_size(src, VMEM_ALLOC), b);
+	vmem_free(vm, a, b);
+	vmem_destroy(vm);
+	finish(src);
 }
 
 static int

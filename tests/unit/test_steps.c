@@ -289,14 +289,17 @@ static const struct kind kinds_of_holes[] = {
 static void
 check_kind(const struct kind *kd, bool large)
 {
-	uint64_t bound;
+	uint64_t bound = 0;
 
 	vm->vm_steps_max = 0;
 	vm->vm_taken_max = 0;
-	for (uint64_t i = 0; i <= many / kd->times; i++)
+	for (uint64_t i = 0; i <= many / kd->times; i++) {
 		kd->fn(&live[2 * rng_below(&rng, many / 2)], large);
-	bound = arena_steps_bound(vm->vm_rows.at_depth,
-	    vm->vm_free.fl_large.lg_count, kd->looks);
+		bound = arena_steps_bound(vm->vm_rows.at_depth,
+		    vm->vm_free.fl_large.lg_count, kd->looks);
+		if (vm->vm_steps_max > bound)
+			break;
+	}
 	printf("%-18s %6llu steps at most, bound %6llu; %u units, bound %u\n",
 	    kd->name, (unsigned long long)vm->vm_steps_max,
 	    (unsigned long long)bound, vm->vm_taken_max,
