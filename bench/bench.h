@@ -86,6 +86,7 @@ struct bench_aim {
 struct bench_case {
 	const char *bc_name;	/* "churn/small/1e6" */
 	const char *bc_text;	/* what is done, one line */
+	const char *bc_note;	/* what the metrics' names mean, or NULL */
 	const struct bench_contender *const *bc_contenders; /* NULL at the end */
 	bool bc_once;		/* counted, not timed: one phase, no floors */
 	bool bc_nofloors;	/* timed, but multiples would say nothing */

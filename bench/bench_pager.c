@@ -583,6 +583,7 @@ static const struct bench_case cases[] = {
 	    one, reg, { "ours", 200 }),
 	{ .bc_name = "modes", .bc_nofloors = true,
 		.bc_text = "the modes beside each other, ns a page",
+		.bc_note = modes_note,
 		.bc_contenders = modes_contenders },
 	CASE("software/zero-2", "two threads against one, beside the bare loop",
 	    two, zero_two, { "bare/ours", 1 / 0.95 }),

@@ -39,6 +39,7 @@ struct pager_case {
 
 /* pager_modes.c: the modes beside each other. */
 extern const struct bench_contender *const modes_contenders[];
+extern const char modes_note[];
 
 /* pager_bare.c: the same work with nothing around it. */
 struct bare *bare_make(

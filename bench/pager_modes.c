@@ -208,5 +208,11 @@ static const enum vmpager_mode modes[] = { VMPAGER_SOFTWARE, VMPAGER_UFFD,
 static const struct bench_contender contender[] = { MODE("software", 0),
 	MODE("uffd", 1), MODE("uffd-thr.", 2), MODE("sigsegv", 3) };
 
+const char modes_note[] = "first, again: pages in order, touched for the first"
+    " time, and again when they are resident; alone: first touches of pages"
+    " whose neighbours aren't registered; evict: pages in random order, twice"
+    " as many as frames, so that most of them evict one and read one back; two:"
+    " the same by two threads";
+
 const struct bench_contender *const modes_contenders[] = { &contender[0],
 	&contender[1], &contender[2], &contender[3], NULL };

@@ -251,6 +251,8 @@ void
 report_case(const struct case_result *cr)
 {
 	(void)printf("\n%s: %s\n", cr->cr_case->bc_name, cr->cr_case->bc_text);
+	if (cr->cr_case->bc_note != NULL)
+		print_wrapped("", cr->cr_case->bc_note);
 	print_columns(cr);
 	for (unsigned int i = 0; i < cr->cr_count; i++) {
 		const struct result *re = &cr->cr_results[i];

@@ -107,9 +107,9 @@ page_is(uint64_t page, uint64_t version)
 	return (page_do(page, version, false) == 0);
 }
 
-/* Bytes of the mappings at [BASE, + size) that are resident. */
+/* Bytes of the mappings in [base, + size) that are resident. */
 static uint64_t
-rss(uint64_t size)
+rss_in(uint64_t base, uint64_t size)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
 	unsigned long long from, to, kib;
@@ -120,11 +120,25 @@ rss(uint64_t size)
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL) {
 		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
-			inside = from >= BASE && to <= BASE + size;
+			inside = from >= base && to <= base + size;
 		else if (inside && sscanf(line, "Rss: %llu kB", &kib) == 1)
 			sum += kib * 1024;
 	}
 	(void)fclose(f);
+	return (sum);
+}
+
+/* All that pageable memory takes: pages where they are used, and the frames'
+ * own places, which are all there is in software mode. */
+static uint64_t
+rss(uint64_t size)
+{
+	const struct frame_pool *fp = &fx.fx_pager->pg_pool;
+	uint64_t sum = rss_in(BASE, size);
+
+	if (fp->fp_bytes != NULL)
+		sum += rss_in((uint64_t)(uintptr_t)fp->fp_bytes,
+		    frame_total(fp) * PAGE);
 	return (sum);
 }
 
