@@ -36,10 +36,20 @@
 #include "util/hist.h"
 
 #pragma GCC poison malloc calloc realloc reallocarray free aligned_alloc
-#pragma GCC poison posix_memalign strdup mmap munmap mremap brk sbrk
+#pragma GCC poison posix_memalign memalign valloc strdup strndup
+#pragma GCC poison mmap mmap64 munmap mremap brk sbrk
 #pragma GCC poison pager_mmap pager_munmap pager_populate
-#pragma GCC poison vmem_create vmem_alloc vmem_free vmem_xalloc vmem_xfree
-#pragma GCC poison vmem_alloc_until vmem_xalloc_addr vmem_submit vmem_xfree_part
+/* All that libvmem.map has of arenas: tests/lint/exports.sh. */
+#pragma GCC poison vmem_create vmem_xcreate vmem_destroy vmem_add
+#pragma GCC poison vmem_alloc vmem_free vmem_alloc_until
+#pragma GCC poison vmem_xalloc vmem_xfree vmem_xalloc_addr vmem_xfreeall
+#pragma GCC poison vmem_xfree_part vmem_submit vmem_cancel
+#pragma GCC poison vmem_size vmem_walk vmem_walk_from vmem_contains
+#pragma GCC poison vmem_check vmem_check_why vmem_reap
+#pragma GCC poison vmem_set_reclaim vmem_set_upstream vmem_set_limit
+#pragma GCC poison vmem_set_meta vmem_set_panic
+#pragma GCC poison vmem_stat vmem_qcache_stat vmem_qcache_mechanism
+#pragma GCC poison vmem_meta_stat vmem_tick vmem_alloc_import vmem_free_release
 
 #include "pager/count.c"
 #include "pager/latency.c"

@@ -11,6 +11,7 @@ exported()
 }
 
 include=$top_srcdir/lib/include
+hot=$top_srcdir/lib/pager/hot.c
 lib=$top_builddir/lib/.libs/libvmem.so
 [ -f "$lib" ] || skip "no shared library in this build"
 mapped "$top_srcdir/lib/libvmem.map" >"$work/libvmem.map"
@@ -23,6 +24,12 @@ case $san_flags in
 	    "the map and the library differ"
 	;;
 esac
+# Nothing of arenas can be named in the fault path.
+grep '^vmem_' "$work/libvmem.map" >"$work/arenas"
+sed -n 's/^#pragma GCC poison //p' "$hot" | tr ' ' '\n' | grep '^vmem_' |
+    sort -u >"$work/poisoned"
+same "$work/arenas" "$work/poisoned" \
+    "the map and what lib/pager/hot.c poisons differ"
 nm -D "$lib" | grep -E ' U (malloc|calloc|realloc|free|strdup|printf)(@|$)' &&
 	fail "libvmem calls malloc, or prints"
 
