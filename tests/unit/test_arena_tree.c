@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <vmem.h>
 
+#include "arena/arena_impl.h"
 #include "reference.h"
 
 #ifndef LIVE_MAX
@@ -141,6 +142,7 @@ is_plain(const struct ref_request *r)
 struct question {
 	const struct ref_request *r;
 	uint64_t quantum;
+	unsigned int looks;	/* segments that are large enough */
 	bool yes;
 };
 
@@ -150,8 +152,10 @@ ask(void *arg, vmem_addr_t addr, vmem_size_t size)
 	struct question *q = arg;
 	uint64_t at;
 
-	q->yes = ref_lowest(q->r, q->quantum, addr, addr + size - 1, &at);
-	return (q->yes);
+	q->looks += size >= q->r->size;
+	q->yes = q->yes ||
+	    ref_lowest(q->r, q->quantum, addr, addr + size - 1, &at);
+	return (0);
 }
 
 static bool
@@ -164,7 +168,10 @@ could_give(vmem_t *vm, uint64_t quantum, const struct ref_request *r)
 	if (ref_invalid(&whole, quantum))
 		return (false);
 	vmem_walk(vm, VMEM_FREE, ask, &q);
-	return (q.yes);
+	/* It may not have looked at more (vmem.h, VMEM_LOOKS_MAX): the models of
+	 * one arena know what it does then. */
+	return (q.yes && (is_plain(r) ||
+		(q.looks <= INSTANT_LOOKS && q.looks <= FIT_LOOKS)));
 }
 
 /* A refusal is right if none of the arenas could have done it.  What the
