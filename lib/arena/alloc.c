@@ -26,11 +26,13 @@ static inline void
 carve_low(struct vmem *vm, struct place p, uint64_t size, uint32_t tag)
 {
 	uint64_t start = tag_start(p), total = tag_size(p);
+	struct place upper;
 
-	fl_remove(vm, p);
-	tag_set(p, TAG(p) | tag);
-	if (total != size)
-		fl_insert(vm, row_insert(vm, p, start + size, TAG_GAP, 0));
+	fl_leave(vm, TAG(p), total);
+	row_due(vm, p.row, total == ROW(p.row)->rw_max);
+	p = row_part(vm, p, start, start + size, tag, TAG_GAP);
+	if (total != size && tag_above(p, &upper))
+		fl_insert_size(vm, upper, total - size);
 }
 
 /*
@@ -42,27 +44,22 @@ struct place
 arena_carve(struct vmem *vm, struct place p, uint64_t start, uint64_t size,
     uint32_t tag)
 {
-	uint64_t head = start - tag_start(p), tail = tag_size(p) - head - size;
-	uint32_t old = TAG(p), span = old & (TAG_SPAN | TAG_IMPORTED);
-	uint32_t rest = (old & TAG_FREE) != 0 ? TAG_GAP : old & ~span;
-	struct place lower = p, upper;
+	uint64_t total = tag_size(p);
+	uint64_t head = start - tag_start(p), tail = total - head - size;
+	uint32_t old = TAG(p), rest = old & TAG_BUSY;
+	bool free = (old & TAG_FREE) != 0;
+	struct place other;
 
-	if ((old & TAG_FREE) != 0)
-		fl_remove(vm, p);
-	if (head != 0)
-		p = row_insert(vm, p, start, TAG_GAP, tail != 0);
-	tag_set(p, tag | (head == 0 ? span : 0));
-	if (tail != 0) {
-		upper = row_insert(vm, p, start + size, rest, 0);
-		(void)tag_below(upper, &p);
-		if ((old & TAG_FREE) != 0)
-			fl_insert(vm, upper);
+	if (free) {
+		fl_leave(vm, old, total);
+		row_due(vm, p.row, total == ROW(p.row)->rw_max);
+		rest = TAG_GAP;
 	}
-	if (head != 0) {
-		(void)tag_below(p, &lower);
-		if ((old & TAG_FREE) != 0)
-			fl_insert(vm, lower);
-	}
+	p = row_part(vm, p, start, start + size, tag, rest);
+	if (free && tail != 0 && tag_above(p, &other))
+		fl_insert_size(vm, other, tail);
+	if (free && head != 0 && tag_below(p, &other))
+		fl_insert_size(vm, other, head);
 	vm->vm_generation++;
 	return (p);
 }
@@ -89,10 +86,10 @@ take(struct vmem *vm, struct place p, uint64_t addr, uint64_t size)
 int
 arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	struct place p;
 	uint64_t addr;
+	struct place p = arena_find(vm, ft, &addr);
 
-	if (!arena_find(vm, ft, &p, &addr))
+	if (!is_place(p))
 		return (ENOMEM);
 	take(vm, p, addr, ft->ft_size);
 	vm->vm_cursor = addr + ft->ft_size;
@@ -118,10 +115,10 @@ static __attribute__((noinline)) int
 take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
     RELEASE(vm->vm_lock)
 {
-	struct place p;
+	struct place p = fl_lowest(vm, to_quanta(vm, size));
 	bool all;
 
-	if (!fl_lowest(vm, to_quanta(vm, size), &p)) {
+	if (!is_place(p)) {
 		/* Strays are in no bin. */
 		all = vm->vm_free.fl_strays == 0;
 		vm->vm_lookups += all;
@@ -167,17 +164,16 @@ take_scarce(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	struct place p;
 	uint64_t addr;
-	bool found;
 
 	arena_enter_free(vm);
-	found = arena_find_scarce(vm, ft, &p, &addr);
-	if (found) {
+	p = arena_find_scarce(vm, ft, &addr);
+	if (is_place(p)) {
 		take(vm, p, addr, ft->ft_size);
 		vm->vm_cursor = addr + ft->ft_size;
 		*addrp = addr;
 	}
 	arena_leave(vm);
-	return (found ? 0 : ENOMEM);
+	return (is_place(p) ? 0 : ENOMEM);
 }
 
 static int
@@ -358,37 +354,6 @@ must_queue(struct vmem *vm, vm_flag_t flags)
 		memory_order_relaxed) != 0);
 }
 
-/* All that a request may come to. */
-static __attribute__((noinline)) int
-xalloc_slow(struct vmem *vm, struct vmem_request *vr, vm_flag_t flags,
-    vmem_addr_t *addrp)
-{
-	struct fit ft;
-	int error;
-
-	error = fit_init(vm, &ft, vr->vr_size, vr->vr_align, vr->vr_phase,
-	    vr->vr_nocross, vr->vr_min, vr->vr_max, flags);
-	if (error != 0)
-		return (error);
-	if ((flags & VM_SLEEP) != 0)
-		return (alloc_request(vm, vr, NULL, addrp));
-	error = arena_get(vm, &ft, addrp);
-	if (error != 0)
-		fail_count(vm);
-	return (error);
-}
-
-/* A plain request that take_plain() couldn't meet. */
-static __attribute__((noinline)) int
-plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
-{
-	struct vmem_request vr = { .vr_size = size,
-		.vr_max = VMEM_ADDR_MAX,
-		.vr_flags = flags & VM_FITMASK };
-
-	return (xalloc_slow(vm, &vr, flags, addrp));
-}
-
 /* The same, where there is no free segment for it. */
 static __attribute__((noinline)) int
 plain_more(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
@@ -404,7 +369,7 @@ plain_more(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
 }
 
 static __attribute__((noinline)) int
-xalloc_constrained(struct vmem *vm, vmem_size_t size, vmem_size_t align,
+xalloc_sleep(struct vmem *vm, vmem_size_t size, vmem_size_t align,
     vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
     vmem_addr_t maxaddr, vm_flag_t flags, vmem_addr_t *addrp)
 {
@@ -413,7 +378,37 @@ xalloc_constrained(struct vmem *vm, vmem_size_t size, vmem_size_t align,
 		.vr_min = minaddr, .vr_max = maxaddr,
 		.vr_flags = flags & VM_FITMASK };
 
-	return (xalloc_slow(vm, &vr, flags, addrp));
+	return (alloc_request(vm, &vr, NULL, addrp));
+}
+
+/* All that a request may come to. */
+static __attribute__((noinline)) int
+xalloc_slow(struct vmem *vm, vmem_size_t size, vmem_size_t align,
+    vmem_size_t phase, vmem_size_t nocross, vmem_addr_t minaddr,
+    vmem_addr_t maxaddr, vm_flag_t flags, vmem_addr_t *addrp)
+{
+	struct fit ft;
+	int error;
+
+	error = fit_init(vm, &ft, size, align, phase, nocross, minaddr,
+	    maxaddr, flags);
+	if (error != 0)
+		return (error);
+	if ((flags & VM_SLEEP) != 0)
+		return (xalloc_sleep(vm, size, align, phase, nocross, minaddr,
+		    maxaddr, flags, addrp));
+	error = arena_get(vm, &ft, addrp);
+	if (error != 0)
+		fail_count(vm);
+	return (error);
+}
+
+/* A plain request that take_plain() couldn't meet. */
+static __attribute__((noinline)) int
+plain_slow(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
+{
+	return (xalloc_slow(vm, size, 0, 0, 0, VMEM_ADDR_MIN, VMEM_ADDR_MAX,
+	    flags, addrp));
 }
 
 /* May a request for a size alone be tried at once, by take_plain()? */
@@ -434,8 +429,8 @@ vmem_xalloc(vmem_t *vm, vmem_size_t size, vmem_size_t align,
 	if ((align | phase | nocross | minaddr | ~maxaddr) == 0 &&
 	    may_take(vm, size, flags))
 		return (take_plain(vm, round_size(vm, size), flags, addrp));
-	return (xalloc_constrained(vm, size, align, phase, nocross, minaddr,
-	    maxaddr, flags, addrp));
+	return (xalloc_slow(vm, size, align, phase, nocross, minaddr, maxaddr,
+	    flags, addrp));
 }
 
 static int

@@ -210,11 +210,21 @@ ROW(uint32_t unit)
 	return (UNIT(unit));
 }
 
-/* A tag: valid until the next tag is inserted or removed. */
+/*
+ * A tag: valid until the next tag is inserted or removed.  Passed by value, for
+ * who writes its halves and reads the whole waits for all writes before.
+ */
 struct place {
 	uint32_t row;
 	unsigned int slot;
 };
+#define PLACE_NIL ((struct place) { UNIT_NIL, 0 })
+
+static inline bool
+is_place(struct place p)
+{
+	return (p.row != UNIT_NIL);
+}
 
 static inline uint32_t
 TAG(struct place p)
@@ -267,9 +277,9 @@ void rows_fini(struct vmem *vm);
 struct place row_find(struct vmem *vm, uint64_t quantum);
 bool tag_above(struct place p, struct place *above);
 bool tag_below(struct place p, struct place *below);
-struct place row_insert(struct vmem *vm, struct place after, uint64_t start,
-    uint32_t tag, unsigned int more);
-void row_remove(struct vmem *vm, struct place p);
+struct place row_part(struct vmem *vm, struct place p, uint64_t start,
+    uint64_t end, uint32_t tag, uint32_t rest);
+void row_absorb(struct vmem *vm, struct place p, unsigned int n);
 void rows_settle(struct vmem *vm);
 void row_thin(struct vmem *vm, uint32_t row);
 uint64_t row_max(const struct row *rw);
@@ -374,9 +384,9 @@ bin_is_there(const struct freelist *fl, unsigned int bin)
 void fl_insert(struct vmem *vm, struct place p);
 void fl_remove(struct vmem *vm, struct place p);
 void fl_moved(struct vmem *vm, struct place p);
-bool fl_best(struct vmem *vm, uint64_t size, struct place *p);
-bool fl_lowest(struct vmem *vm, uint64_t size, struct place *p);
-bool fl_after(struct vmem *vm, struct place *p);
+struct place fl_best(struct vmem *vm, uint64_t size);
+struct place fl_lowest(struct vmem *vm, uint64_t size);
+struct place fl_after(struct vmem *vm, struct place p);
 uint64_t fl_max(struct vmem *vm);
 void fl_adopt(struct vmem *vm);
 unsigned int fl_trim(struct vmem *vm, uint32_t *units);
@@ -643,10 +653,10 @@ int arena_enter(struct vmem *vm) TRY_ACQUIRE(0, vm->vm_lock);
 void arena_enter_free(struct vmem *vm) ACQUIRE(vm->vm_lock);
 int arena_get_at(struct vmem *vm, uint64_t addr, uint64_t size, bool refill);
 void arena_leave(struct vmem *vm) RELEASE(vm->vm_lock);
-bool arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp);
-bool arena_find_scarce(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp);
+struct place arena_find(
+    struct vmem *vm, const struct fit *ft, uint64_t *addrp);
+struct place arena_find_scarce(
+    struct vmem *vm, const struct fit *ft, uint64_t *addrp);
 bool arena_affords(
     struct vmem *vm, struct place p, uint64_t addr, uint64_t size);
 int arena_take(struct vmem *vm, const struct fit *ft, uint64_t *addrp);

@@ -49,29 +49,31 @@ looks_of(const struct fit *ft)
 }
 
 /* Smallest first, of those of at least `size'. */
-static bool
+static struct place
 look_by_size(struct vmem *vm, const struct fit *ft, uint64_t size,
-    uint64_t looks, struct place *p, uint64_t *addrp)
+    uint64_t looks, uint64_t *addrp)
 {
-	bool found = fl_best(vm, to_quanta(vm, size), p);
+	struct place p = fl_best(vm, to_quanta(vm, size));
 
-	for (; found && !fits(vm, ft, *p, addrp); found = fl_after(vm, p))
+	for (; is_place(p) && !fits(vm, ft, p, addrp); p = fl_after(vm, p))
 		if (--looks == 0)
-			return (false);
-	return (found);
+			return (PLACE_NIL);
+	return (p);
 }
 
-static bool
-find_by_size(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp)
+static struct place
+find_by_size(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	uint64_t sure = fit_sure(ft);
+	struct place p;
 
-	if (ft->ft_policy == VM_INSTANTFIT)
-		return (look_by_size(vm, ft, sure, 1, p, addrp) ||
-		    look_by_size(vm, ft, ft->ft_size, INSTANT_LOOKS, p, addrp));
-	return (look_by_size(vm, ft, ft->ft_size, looks_of(ft), p, addrp) ||
-	    look_by_size(vm, ft, sure, 1, p, addrp));
+	if (ft->ft_policy == VM_INSTANTFIT) {
+		p = look_by_size(vm, ft, sure, 1, addrp);
+		return (is_place(p) ? p :
+			look_by_size(vm, ft, ft->ft_size, INSTANT_LOOKS, addrp));
+	}
+	p = look_by_size(vm, ft, ft->ft_size, looks_of(ft), addrp);
+	return (is_place(p) ? p : look_by_size(vm, ft, sure, 1, addrp));
 }
 
 /* ---- by address --------------------------------------------------------- */
@@ -207,8 +209,9 @@ find_best_in_window(struct vmem *vm, const struct fit *ft, struct place *bestp,
 {
 	uint64_t size = to_quanta(vm, ft->ft_size), best = 0, addr;
 	uint64_t looks = looks_of(ft);
-	struct place p = row_find(vm, to_quanta(vm, ft->ft_min)), q;
-	bool by_size = vm->vm_free.fl_strays == 0 && fl_best(vm, size, &q);
+	struct place p = row_find(vm, to_quanta(vm, ft->ft_min));
+	struct place q = vm->vm_free.fl_strays == 0 ? fl_best(vm, size) :
+						      PLACE_NIL;
 
 	for (; looks > 0 && seek_up(vm, &p, size) &&
 	     tag_addr(vm, p) <= ft->ft_max; p.slot++, looks--) {
@@ -218,11 +221,11 @@ find_best_in_window(struct vmem *vm, const struct fit *ft, struct place *bestp,
 			*bestp = p;
 			*addrp = addr;
 		}
-		if (by_size && fits(vm, ft, q, addrp)) {
+		if (is_place(q) && fits(vm, ft, q, addrp)) {
 			*bestp = q;
 			return (true);
 		}
-		by_size = by_size && fl_after(vm, &q);
+		q = is_place(q) ? fl_after(vm, q) : q;
 	}
 	if (best != 0)
 		return (true);
@@ -259,23 +262,30 @@ find_instant_in_window(struct vmem *vm, const struct fit *ft, struct place *p,
 	return (look_upwards(vm, ft, ft->ft_size, INSTANT_LOOKS, p, addrp));
 }
 
-static bool
-find_by_address(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp)
+static struct place
+find_by_address(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
+	struct place p;
+	bool found;
+
 	rows_settle(vm);
 	switch (ft->ft_policy) {
 	case VM_FIRSTFIT:
-		return (find_upwards(vm, ft, p, addrp));
+		found = find_upwards(vm, ft, &p, addrp);
+		break;
 	case VM_LASTFIT:
-		return (find_downwards(vm, ft, p, addrp));
+		found = find_downwards(vm, ft, &p, addrp);
+		break;
 	case VM_NEXTFIT:
-		return (find_next(vm, ft, p, addrp));
+		found = find_next(vm, ft, &p, addrp);
+		break;
 	case VM_BESTFIT:
-		return (find_best_in_window(vm, ft, p, addrp));
+		found = find_best_in_window(vm, ft, &p, addrp);
+		break;
 	default:
-		return (find_instant_in_window(vm, ft, p, addrp));
+		found = find_instant_in_window(vm, ft, &p, addrp);
 	}
+	return (found ? p : PLACE_NIL);
 }
 
 static bool
@@ -285,24 +295,24 @@ by_address(const struct fit *ft)
 	    (ft->ft_policy & (VM_INSTANTFIT | VM_BESTFIT)) == 0);
 }
 
-/* A free segment in which the request fits, and where: with vm_lock held. */
-bool
-arena_find(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp)
+/* A free segment in which the request fits, and where, or PLACE_NIL: with
+ * vm_lock held. */
+struct place
+arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
-	bool found;
+	struct place p;
 
 	vm->vm_lookups++;
 	if (by_address(ft))
-		return (find_by_address(vm, ft, p, addrp));
+		return (find_by_address(vm, ft, addrp));
 	if (ft->ft_plain) {
-		found = fl_lowest(vm, to_quanta(vm, ft->ft_size), p);
-		if (found)
-			*addrp = tag_addr(vm, *p);
+		p = fl_lowest(vm, to_quanta(vm, ft->ft_size));
+		if (is_place(p))
+			*addrp = tag_addr(vm, p);
 	} else
-		found = find_by_size(vm, ft, p, addrp);
+		p = find_by_size(vm, ft, addrp);
 	/* What is in no bin is found by its address. */
-	if (!found && __builtin_expect(vm->vm_free.fl_strays > 0, 0))
-		found = find_by_address(vm, ft, p, addrp);
-	return (found);
+	if (!is_place(p) && __builtin_expect(vm->vm_free.fl_strays > 0, 0))
+		p = find_by_address(vm, ft, addrp);
+	return (p);
 }

@@ -46,6 +46,31 @@ busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 	return (p);
 }
 
+/* A free segment beside one that is freed: its tag, which goes; 0: there is
+ * none. */
+struct joined {
+	uint32_t tag;
+	uint64_t size;
+};
+
+/* Both leave their bins.  If it is one bin, who is last in it goes first: the
+ * bin must not look for a tag that isn't there any more. */
+static inline void
+joined_leave(struct vmem *vm, struct joined one, struct joined other)
+{
+	struct joined last = other;
+
+	if (one.size == other.size &&
+	    (one.tag & TAG_PLACE) > (other.tag & TAG_PLACE)) {
+		last = one;
+		one = other;
+	}
+	if (last.tag != 0)
+		fl_leave(vm, last.tag, last.size);
+	if (one.tag != 0)
+		fl_leave(vm, one.tag, one.size);
+}
+
 /*
  * The allocated segment at p becomes free, joined with free neighbours: the
  * place of what it is then.
@@ -53,24 +78,23 @@ busy_find(struct vmem *vm, uint64_t addr, uint64_t size, const char *who)
 static struct place
 release(struct vmem *vm, struct place p)
 {
-	struct place below, above, result = p;
-	bool down = (TAG(p) & TAG_SPAN) == 0 && tag_below(p, &below) &&
-	    (TAG(below) & TAG_FREE) != 0;
-	bool up = tag_above(p, &above) &&
-	    (TAG(above) & (TAG_FREE | TAG_SPAN)) == TAG_FREE;
+	struct joined lower = { 0, 0 }, upper = { 0, 0 };
+	struct place all = p, below, above;
 
-	if (down) {
-		fl_remove(vm, below);
-		result = below;
+	if (tag_above(p, &above) &&
+	    (TAG(above) & (TAG_FREE | TAG_SPAN)) == TAG_FREE)
+		upper = (struct joined) { TAG(above), tag_size(above) };
+	if ((TAG(p) & TAG_SPAN) == 0 && tag_below(p, &below) &&
+	    (TAG(below) & TAG_FREE) != 0) {
+		lower = (struct joined) { TAG(below), tag_size(below) };
+		all = below;
 	}
-	if (up) {
-		fl_remove(vm, above);
-		row_remove(vm, above);
-	}
-	if (down)
-		row_remove(vm, p);
-	fl_insert(vm, result);
-	return (result);
+	row_absorb(vm, all,
+	    (unsigned int)(lower.tag != 0) + (upper.tag != 0));
+	tag_set(all, (TAG(all) & (TAG_SPAN | TAG_IMPORTED)) | TAG_BUSY);
+	joined_leave(vm, lower, upper);
+	fl_insert(vm, all);
+	return (all);
 }
 
 static inline void

@@ -169,14 +169,16 @@ place_make(struct vmem *vm, struct place p, uint64_t size)
 static inline __attribute__((always_inline)) void
 fl_insert_size(struct vmem *vm, struct place p, uint64_t size)
 {
+	struct row *rw = ROW(p.row);
 	uint32_t place;
 
 	WELCOME(vm, place = place_make(vm, p, size));
-	tag_set(p, tag_placed(TAG(p), place));
+	rw->rw_tag[p.slot] = tag_placed(rw->rw_tag[p.slot], place);
+	rw->rw_free |= UINT64_C(1) << p.slot;
 	if (__builtin_expect(place == PLACE_NONE, 0))
 		vm->vm_free.fl_strays++;
 	vm->vm_free.fl_count++;
-	row_due(vm, p.row, size > ROW(p.row)->rw_max);
+	row_due(vm, p.row, size > rw->rw_max);
 }
 
 void
@@ -204,17 +206,15 @@ bin_remove(struct vmem *vm, unsigned int bin, uint32_t place)
 	bit_off(fl, bin, last == 0);
 }
 
-/* Out of its bin: the segment at p is about to change.  Until it is binned
- * again, or its tag is set, it counts as a gap. */
-void
-fl_remove(struct vmem *vm, struct place p)
+/* Out of its bin: a segment whose tag is, or was, that.  The largest of its row
+ * is for the caller to see to. */
+static void
+fl_leave(struct vmem *vm, uint32_t tag, uint64_t size)
 {
 	struct freelist *fl = &vm->vm_free;
-	uint32_t tag = TAG(p), place = tag & TAG_PLACE;
-	uint64_t size = tag_size(p);
+	uint32_t place = tag & TAG_PLACE;
 
 	ASSERT((tag & TAG_FREE) != 0);
-	tag_set(p, (tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_GAP);
 	if (__builtin_expect((tag & TAG_LARGE) != 0, 0)) {
 		large_remove(vm, &fl->fl_large, place);
 		if (size == fl->fl_largest)
@@ -224,6 +224,18 @@ fl_remove(struct vmem *vm, struct place p)
 	else
 		bin_remove(vm, (unsigned int)size - 1, place);
 	fl->fl_count--;
+}
+
+/* The segment at p is about to change.  Until it is binned again, or its tag is
+ * set, it counts as a gap. */
+void
+fl_remove(struct vmem *vm, struct place p)
+{
+	uint32_t tag = TAG(p);
+	uint64_t size = tag_size(p);
+
+	tag_set(p, (tag & (TAG_SPAN | TAG_IMPORTED)) | TAG_GAP);
+	fl_leave(vm, tag, size);
 	row_due(vm, p.row, size == ROW(p.row)->rw_max);
 }
 
@@ -293,30 +305,30 @@ bin_first(const struct freelist *fl, unsigned int bin)
 	return (word * 64 + (unsigned int)__builtin_ctzll(bits));
 }
 
-static bool
-large_place(uint32_t record, struct place *p)
+static struct place
+large_place(uint32_t record)
 {
+	uint32_t row;
+
 	if (record == LARGE_NIL)
-		return (false);
-	*p = (struct place) { .row = large_row(record) };
-	p->slot = row_slot(ROW(p->row), 0, TAG_FREE | TAG_LARGE | record,
-	    large_size(record));
-	return (true);
+		return (PLACE_NIL);
+	row = large_row(record);
+	return ((struct place) { row, row_slot(ROW(row), 0,
+	    TAG_FREE | TAG_LARGE | record, large_size(record)) });
 }
 
-static inline bool
-bin_top(struct freelist *fl, unsigned int bin, struct place *p)
+static inline struct place
+bin_top(struct freelist *fl, unsigned int bin)
 {
 	struct bin *bn = BIN(fl, bin);
 
-	*p = item_check(bin_last(bn), bin, bn->bn_count - 1);
-	return (true);
+	return (item_check(bin_last(bn), bin, bn->bn_count - 1));
 }
 
-/* The smallest free segment of at least so many quanta; false: there is none,
- * but for strays. */
-bool
-fl_best(struct vmem *vm, uint64_t size, struct place *p)
+/* The smallest free segment of at least so many quanta; PLACE_NIL: there is
+ * none, but for strays. */
+struct place
+fl_best(struct vmem *vm, uint64_t size)
 {
 	struct freelist *fl = &vm->vm_free;
 	unsigned int bin = FL_EXACT;
@@ -325,14 +337,14 @@ fl_best(struct vmem *vm, uint64_t size, struct place *p)
 	if (size <= FL_EXACT)
 		bin = bin_first(fl, (unsigned int)size - 1);
 	if (bin < FL_EXACT)
-		return (bin_top(fl, bin, p));
-	return (large_place(large_lower(&fl->fl_large, size), p));
+		return (bin_top(fl, bin));
+	return (large_place(large_lower(&fl->fl_large, size)));
 }
 
 /* The same, and of the last few of that size the one with the lowest address
  * (that of its row, which is as good): packs closer, for some more time. */
-bool
-fl_lowest(struct vmem *vm, uint64_t size, struct place *p)
+struct place
+fl_lowest(struct vmem *vm, uint64_t size)
 {
 	struct freelist *fl = &vm->vm_free;
 	unsigned int bin = FL_EXACT;
@@ -342,7 +354,7 @@ fl_lowest(struct vmem *vm, uint64_t size, struct place *p)
 	if (size <= FL_EXACT)
 		bin = bin_first(fl, (unsigned int)size - 1);
 	if (bin >= FL_EXACT)
-		return (fl_best(vm, size, p));
+		return (fl_best(vm, size));
 	STEP(vm);
 	bn = BIN(fl, bin);
 	place = bn->bn_count - 1;
@@ -358,8 +370,7 @@ fl_lowest(struct vmem *vm, uint64_t size, struct place *p)
 			lowest = place;
 		}
 	}
-	*p = item_check(item, bin, lowest);
-	return (true);
+	return (item_check(item, bin, lowest));
 }
 
 /*
@@ -392,28 +403,27 @@ fl_take(struct vmem *vm, uint64_t size, struct place *p)
 	return (true);
 }
 
-/* The one after that in the order of fl_best(): no smaller; false: none. */
-bool
-fl_after(struct vmem *vm, struct place *p)
+/* The one after that in the order of fl_best(): no smaller; or PLACE_NIL. */
+struct place
+fl_after(struct vmem *vm, struct place p)
 {
 	struct freelist *fl = &vm->vm_free;
-	uint32_t tag = TAG(*p), place = tag & TAG_PLACE;
-	uint64_t size = tag_size(*p);
+	uint32_t tag = TAG(p), place = tag & TAG_PLACE;
+	uint64_t size = tag_size(p);
 	unsigned int bin;
 
 	STEP(vm);
 	if ((tag & TAG_LARGE) != 0)
-		return (large_place(large_next(&fl->fl_large, place), p));
+		return (large_place(large_next(&fl->fl_large, place)));
 	if (place > 0) {
 		bin = (unsigned int)size - 1;
-		*p = item_check(
-		    *bin_item(BIN(fl, bin), place - 1), bin, place - 1);
-		return (true);
+		return (item_check(
+		    *bin_item(BIN(fl, bin), place - 1), bin, place - 1));
 	}
 	bin = bin_first(fl, (unsigned int)size);
 	if (bin < FL_EXACT)
-		return (bin_top(fl, bin, p));
-	return (large_place(large_lower(&fl->fl_large, 1), p));
+		return (bin_top(fl, bin));
+	return (large_place(large_lower(&fl->fl_large, 1)));
 }
 
 /* The largest free segment, in quanta, exact. */

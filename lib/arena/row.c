@@ -489,29 +489,86 @@ row_thin(struct vmem *vm, uint32_t row)
 
 /* ---- inserting and removing tags ---------------------------------------- */
 
-static void
-tags_open(struct row *rw, unsigned int slot)
-{
-	size_t n = rw->rw_count - slot;
+/* Tags are moved by vectors of four words, those of both arrays in one loop,
+ * for how often it runs can't be foretold. */
+typedef int32_t four
+    __attribute__((__vector_size__(16), __aligned__(4), __may_alias__));
 
-	memmove(&rw->rw_off[slot + 1], &rw->rw_off[slot], n * sizeof(int32_t));
-	memmove(&rw->rw_tag[slot + 1], &rw->rw_tag[slot], n * sizeof(uint32_t));
-	rw->rw_free = (rw->rw_free & bits_below(slot)) |
-	    (rw->rw_free & ~bits_below(slot)) << 1;
-	rw->rw_count++;
+static inline four *
+FOUR(int32_t *words, int at)
+{
+	return ((four *)(void *)(words + at));
 }
 
-static void
-tags_close(struct row *rw, unsigned int slot)
+/* Both arrays in one: what is before its begin, or beyond its end, is read and
+ * not used. */
+static inline int32_t *
+ROW_WORDS(struct row *rw)
 {
-	size_t n = rw->rw_count - slot - 1u;
+	return ((int32_t *)(void *)((char *)rw + offsetof(struct row, rw_off)));
+}
+#define TAG_WORDS ((int)ROW_PLACES)
+#define LAST_FOUR ((int)ROW_PLACES - 4)
+_Static_assert(offsetof(struct row, rw_tag) - offsetof(struct row, rw_off) ==
+    ROW_PLACES * sizeof(int32_t), "TAG_WORDS");
 
-	memmove(&rw->rw_off[slot], &rw->rw_off[slot + 1], n * sizeof(int32_t));
-	memmove(&rw->rw_tag[slot], &rw->rw_tag[slot + 1], n * sizeof(uint32_t));
+/* Tag `to' and the next three become those from `from' on. */
+static inline void
+four_move(int32_t *words, int to, int from)
+{
+	*FOUR(words, to) = *FOUR(words, from);
+	*FOUR(words, TAG_WORDS + to) = *FOUR(words, TAG_WORDS + from);
+}
+
+/* The same, but for those before `slot'. */
+static inline void
+four_blend(int32_t *words, int to, int from, int slot)
+{
+	four beyond = (four) { 0, 1, 2, 3 } >= slot - to;
+	four *off = FOUR(words, to), *tag = FOUR(words, TAG_WORDS + to);
+
+	*off = (*off & ~beyond) | (*FOUR(words, from) & beyond);
+	*tag = (*tag & ~beyond) | (*FOUR(words, TAG_WORDS + from) & beyond);
+}
+
+/* Room for `n' tags, one or two, before `slot'. */
+static inline void
+tags_open(struct row *rw, unsigned int slot, unsigned int n)
+{
+	int32_t *words = ROW_WORDS(rw);
+	int to;
+
+	for (to = (int)((rw->rw_count + n - 1) & ~3u); to > (int)slot; to -= 4)
+		four_move(words, to, to - (int)n);
+	four_blend(words, to, to - (int)n, (int)slot);
 	rw->rw_free = (rw->rw_free & bits_below(slot)) |
-	    (rw->rw_free >> 1 & ~bits_below(slot));
-	rw->rw_count--;
-	rw->rw_off[rw->rw_count] = OFF_UNUSED;
+	    (rw->rw_free & ~bits_below(slot)) << n;
+	rw->rw_count = (uint16_t)(rw->rw_count + n);
+}
+
+/* Take out `n' tags, one or two, from `slot' on. */
+static inline void
+tags_close(struct row *rw, unsigned int slot, unsigned int n)
+{
+	int32_t *words = ROW_WORDS(rw);
+	unsigned int count = rw->rw_count;
+	int to = (int)(slot & ~3u);
+	int last = (int)count < LAST_FOUR ? (int)count : LAST_FOUR;
+
+	if (to < LAST_FOUR)
+		four_blend(words, to, to + (int)n, (int)slot);
+	for (to += 4; to < last; to += 4)
+		four_move(words, to, to + (int)n);
+	for (unsigned int i = slot > LAST_FOUR ? slot : LAST_FOUR;
+	     i + n < count; i++) {
+		rw->rw_off[i] = rw->rw_off[i + n];
+		rw->rw_tag[i] = rw->rw_tag[i + n];
+	}
+	rw->rw_off[count - n] = OFF_UNUSED;
+	rw->rw_off[count - 1] = OFF_UNUSED;
+	rw->rw_free = (rw->rw_free & bits_below(slot)) |
+	    (rw->rw_free >> n & ~bits_below(slot));
+	rw->rw_count = (uint16_t)(count - n);
 }
 
 /* Where a row is split that has no room for what comes after `slot`. */
@@ -561,7 +618,7 @@ first_insert(struct vmem *vm, uint32_t row, uint64_t start, uint32_t tag)
 	uint64_t base = rw->rw_base;
 
 	hint_hand(vm, rw->rw_prev, start, base, row);
-	tags_open(rw, 0);
+	tags_open(rw, 0, 1);
 	for (unsigned int i = 1; i < rw->rw_count; i++)
 		rw->rw_off[i] += (int32_t)(base - start);
 	rw->rw_off[0] = 0;
@@ -593,12 +650,9 @@ row_extend(struct vmem *vm, struct place p, uint64_t start, uint32_t tag)
 	return (p);
 }
 
-/*
- * A new tag after p: p's segment ends at `start`, and the rest of it is the new
- * tag's.  `more` tags will follow at once.  Neither segment may be in a bin.
- * Returns the new tag's place; p's is one below (tag_below()).
- */
-struct place
+/* A new tag after p: p's segment ends at `start`, and the rest of it is the new
+ * tag's.  `more` tags will follow at once.  Returns the new tag's place. */
+static struct place
 row_insert(struct vmem *vm, struct place p, uint64_t start, uint32_t tag,
     unsigned int more)
 {
@@ -616,9 +670,63 @@ row_insert(struct vmem *vm, struct place p, uint64_t start, uint32_t tag,
 	p = row_room(vm, p, 1 + more);
 	rw = ROW(p.row);
 	p.slot++;
-	tags_open(rw, p.slot);
+	tags_open(rw, p.slot, 1);
 	rw->rw_off[p.slot] = (int32_t)(start - rw->rw_base);
 	tag_set(p, tag);
+	return (p);
+}
+
+/* What the row has no room for, or what lies too far apart. */
+static __attribute__((noinline)) struct place
+part_slowly(struct vmem *vm, struct place p, uint64_t start, uint64_t end,
+    uint32_t tag, uint32_t rest)
+{
+	uint32_t span = TAG(p) & (TAG_SPAN | TAG_IMPORTED);
+	bool head = start != tag_start(p);
+	bool tail = end != tag_start(p) + tag_size(p);
+
+	tag_set(p, span | rest);
+	if (head)
+		p = row_insert(vm, p, start, rest, tail);
+	if (tail) {
+		p = row_insert(vm, p, end, rest, 0);
+		(void)tag_below(p, &p);
+	}
+	tag_set(p, tag | (head ? 0 : span));
+	return (p);
+}
+
+/*
+ * [start, end) becomes a segment of its own, with that tag, out of the one at
+ * p, which is in no bin.  What is left of it, one below, one above, has the tag
+ * `rest'.  None is free.  A span that begins at p still does.  Returns the place
+ * of [start, end).
+ */
+struct place
+row_part(struct vmem *vm, struct place p, uint64_t start, uint64_t end,
+    uint32_t tag, uint32_t rest)
+{
+	struct row *rw = ROW(p.row);
+	uint32_t span = TAG(p) & (TAG_SPAN | TAG_IMPORTED);
+	unsigned int head = start != tag_start(p);
+	unsigned int tail = end != tag_start(p) + tag_size(p), n = head + tail;
+
+	if (__builtin_expect(rw->rw_count + n > ROW_TAGS ||
+		!row_reaches(rw, tail != 0 ? end : start), 0))
+		return (part_slowly(vm, p, start, end, tag, rest));
+	vm->vm_ntags += n;
+	if (n != 0) {
+		tags_open(rw, p.slot + 1, n);
+		rw->rw_off[p.slot + n] = (int32_t)(end - rw->rw_base);
+		rw->rw_tag[p.slot + n] = rest;
+	}
+	if (head != 0) {
+		tag_set(p, span | rest);
+		p.slot++;
+		rw->rw_off[p.slot] = (int32_t)(start - rw->rw_base);
+		span = 0;
+	}
+	tag_set(p, span | tag);
 	return (p);
 }
 
@@ -636,24 +744,33 @@ first_remove(struct vmem *vm, uint32_t row)
 	}
 	shift = rw->rw_off[1];
 	hint_hand(vm, row, base, base + (uint64_t)shift, rw->rw_prev);
-	tags_close(rw, 0);
+	tags_close(rw, 0, 1);
 	for (unsigned int i = 0; i < rw->rw_count; i++)
 		rw->rw_off[i] -= shift;
 	rw->rw_base += (uint64_t)shift;
 	ROW(rw->rw_prev)->rw_end = rw->rw_base;
 	addrtree_change(vm, &vm->vm_rows, base, rw->rw_base);
+	row_due(vm, row, true); /* it may have been the largest */
 }
 
 /*
- * Take out a tag, not the arena's first: its segment is joined to the one
- * below.  Neither may be in a bin.  The row of a first tag may be gone then.
+ * The segments of the next `n' tags become part of the one at p, whatever they
+ * were.  Rows that these tags alone were in are gone then.
  */
 void
-row_remove(struct vmem *vm, struct place p)
+row_absorb(struct vmem *vm, struct place p, unsigned int n)
 {
-	vm->vm_ntags--;
-	if (__builtin_expect(p.slot > 0, 1))
-		tags_close(ROW(p.row), p.slot);
-	else
-		first_remove(vm, p.row);
+	struct place above;
+
+	vm->vm_ntags -= n;
+	if (__builtin_expect(p.slot + n < ROW(p.row)->rw_count, 1)) {
+		if (n != 0)
+			tags_close(ROW(p.row), p.slot + 1, n);
+		return;
+	}
+	for (; n > 0 && tag_above(p, &above); n--)
+		if (above.slot > 0)
+			tags_close(ROW(above.row), above.slot, 1);
+		else
+			first_remove(vm, above.row);
 }

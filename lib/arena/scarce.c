@@ -132,26 +132,23 @@ affordable_in(struct vmem *vm, const struct fit *ft, struct place p,
 }
 
 /* As arena_find(), but a place that it can afford. */
-bool
-arena_find_scarce(struct vmem *vm, const struct fit *ft, struct place *p,
-    uint64_t *addrp)
+struct place
+arena_find_scarce(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 {
 	uint64_t freed = to_addr(vm, vm->vm_freed_at);
-	bool found;
+	struct place p = arena_find(vm, ft, addrp);
 
-	if (!arena_find(vm, ft, p, addrp))
-		return (false);
-	if (arena_affords(vm, *p, *addrp, ft->ft_size))
-		return (true);
-	*p = row_find(vm, vm->vm_freed_at);
-	if ((TAG(*p) & TAG_FREE) != 0 &&
-	    affordable_in(vm, ft, *p, freed, addrp))
-		return (true);
-	found = fl_best(vm, to_quanta(vm, ft->ft_size), p);
-	for (unsigned int n = 0; found && n < SCARCE_LOOKS; n++) {
-		if (affordable_in(vm, ft, *p, 0, addrp))
-			return (true);
-		found = fl_after(vm, p);
+	if (!is_place(p) || arena_affords(vm, p, *addrp, ft->ft_size))
+		return (p);
+	p = row_find(vm, vm->vm_freed_at);
+	if ((TAG(p) & TAG_FREE) != 0 &&
+	    affordable_in(vm, ft, p, freed, addrp))
+		return (p);
+	p = fl_best(vm, to_quanta(vm, ft->ft_size));
+	for (unsigned int n = 0; is_place(p) && n < SCARCE_LOOKS; n++) {
+		if (affordable_in(vm, ft, p, 0, addrp))
+			return (p);
+		p = fl_after(vm, p);
 	}
-	return (false);
+	return (PLACE_NIL);
 }

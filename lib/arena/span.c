@@ -106,18 +106,17 @@ void
 span_detach(struct vmem *vm, struct place p, uint64_t *addrp, uint64_t *sizep)
 {
 	struct place below, above;
+	bool down = tag_below(p, &below) && is_gap(below);
+	bool up = tag_above(p, &above) && is_gap(above);
 
 	*addrp = to_addr(vm, tag_start(p));
 	*sizep = to_addr(vm, tag_size(p));
 	addrtree_remove(vm, &vm->vm_spans, tag_start(p));
 	fl_remove(vm, p);
 	tag_set(p, TAG_GAP);
-	if (tag_above(p, &above) && is_gap(above))
-		row_remove(vm, above);
-	if (tag_below(p, &below) && is_gap(below)) {
-		row_remove(vm, p);
+	if (down)
 		p = below;
-	}
+	row_absorb(vm, p, (unsigned int)down + up);
 	row_thin(vm, p.row);
 	vm->vm_size -= *sizep;
 	vm->vm_generation++;
