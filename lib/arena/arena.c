@@ -48,11 +48,12 @@
  *
  * 5. Strategies.  Instant and best fit are one search here, for the bins are
  * exact (freelist.c), and differ under constraints: instant fit asks for so
- * much more that any segment of that size will do ("over-ask"), and then looks
- * at some others; best fit looks at many that might do, and over-asks then.
- * First, last and next fit search by address, and likewise.  All of them are
- * bounded (find.c).  Next fit has a cursor, an
- * address, not a tag in the list: it blocks no joining and pins no span
+ * much more that any segment of that size will do ("over-ask"), but first looks
+ * at the smallest if ranges are aligned to their own size, and then at some
+ * others; best fit looks at many that might do, and over-asks then.  First,
+ * last and next fit search by address, and likewise.  All of them are bounded
+ * (find.c).  Next fit has a cursor, an address, not a tag in the list: it blocks
+ * no joining and pins no span
  * (PITFALLS 1.11, 1.12).
  *
  * 6. Locks.  One lock an arena.  Nothing foreign runs under it: not import,

@@ -614,7 +614,8 @@ extern __thread __attribute__((tls_model("initial-exec"))) uint64_t arena_steps;
  * looks by address settles all rows and leaves that are due; any other change
  * a few of them.
  */
-#define LOOKS_INSTANT (INSTANT_LOOKS + 3u) /* what surely fits, the ends */
+#define LOOKS_INSTANT (INSTANT_LOOKS + 3u) /* the smallest, what surely
+					   * fits, the ends */
 #define LOOKS_EXACT (FIT_LOOKS + 2u)
 #define LOOKS_NEXT (2 * LOOKS_EXACT)
 

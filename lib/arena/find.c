@@ -15,7 +15,10 @@
  * FIT_LOOKS disappoint, and for requests without constraints always; beyond,
  * they keep their order among the segments that surely fit, and if there is
  * none, there is nothing to be had.  Instant fit begins with the second round,
- * and then looks at INSTANT_LOOKS.  Who waits would wait for ever for what isn't
+ * and then looks at INSTANT_LOOKS.  But first, if the size is a multiple of the
+ * alignment, it looks at one segment that is large enough: where there are such
+ * ranges, what was freed last of just that size is aligned as a rule, and taken
+ * whole it costs no tag, nor the free that follows a join.  Who waits would wait for ever for what isn't
  * looked at: for such the first round has no end (ft_all).
  */
 #include "config.h"
@@ -67,13 +70,19 @@ find_by_size(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	uint64_t sure = fit_sure(ft);
 	struct place p;
 
-	if (ft->ft_policy == VM_INSTANTFIT) {
-		p = look_by_size(vm, ft, sure, 1, addrp);
+	if (ft->ft_policy != VM_INSTANTFIT) {
+		p = look_by_size(vm, ft, ft->ft_size, looks_of(ft), addrp);
 		return (is_place(p) ? p :
-			look_by_size(vm, ft, ft->ft_size, INSTANT_LOOKS, addrp));
+			look_by_size(vm, ft, sure, 1, addrp));
 	}
-	p = look_by_size(vm, ft, ft->ft_size, looks_of(ft), addrp);
-	return (is_place(p) ? p : look_by_size(vm, ft, sure, 1, addrp));
+	if ((ft->ft_size & (ft->ft_align - 1)) == 0) {
+		p = look_by_size(vm, ft, ft->ft_size, 1, addrp);
+		if (is_place(p))
+			return (p);
+	}
+	p = look_by_size(vm, ft, sure, 1, addrp);
+	return (is_place(p) ? p :
+		look_by_size(vm, ft, ft->ft_size, INSTANT_LOOKS, addrp));
 }
 
 /* ---- by address --------------------------------------------------------- */

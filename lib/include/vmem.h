@@ -83,7 +83,9 @@ struct timespec;	/* strict C99's <time.h> has none */
  * less a quantum, twice that with nocross.  If there is none (best fit within
  * bounds: nor one that fits among those it looked at), ENOMEM, or the request
  * waits: one that waits looks at all.  Instant fit takes that one first, by
- * size (within bounds, by address), and looks at 64 others if there is none.
+ * size (within bounds, by address), and looks at 64 others if there is none; but
+ * where size is a multiple of align, it tries the smallest that is large enough
+ * before.
  */
 #define VMEM_LOOKS_MAX 1024
 
