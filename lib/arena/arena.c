@@ -158,6 +158,7 @@ enter_slowly(struct vmem *vm) NO_THREAD_SAFETY_ANALYSIS
 			return (error);
 		lock_acquire(&vm->vm_lock);
 	}
+	ASSERT(units_at_hand(vm, vm->vm_low));
 	entered(vm);
 	if (vm->vm_free.fl_strays > 0)
 		fl_adopt(vm);

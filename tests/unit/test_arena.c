@@ -102,6 +102,19 @@ free_twice(vmem_t *vm)
 	vmem_free(vm, a, PAGE);
 }
 
+/* What is free has the very bounds of what was allocated. */
+static void
+free_twice_between(vmem_t *vm)
+{
+	vmem_addr_t a[3];
+
+	for (int i = 0; i < 3; i++)
+		if (xalloc(vm, PAGE, 0, 0, 0, &a[i]) != 0)
+			return;
+	vmem_xfree(vm, a[1], PAGE);
+	vmem_xfree(vm, a[1], PAGE);
+}
+
 static void
 free_wrong_size(vmem_t *vm)
 {
@@ -175,6 +188,7 @@ test_pit_25_misuse_panics(void **state)
 
 	(void)state;
 	expect_panic(free_twice, vm, "vmem_free|test|expected");
+	expect_panic(free_twice_between, vm, "vmem_xfree|no allocation starts");
 	expect_panic(free_wrong_size, vm, "vmem_xfree|wrong size|16384");
 	expect_panic(free_interior, vm, "vmem_xfree|test|expected");
 	expect_panic(free_interior_whole, vm, "vmem_xfree|no allocation starts");
@@ -710,6 +724,17 @@ test_pit_27_spans_never_join(void **state)
 	assert_int_equal(
 	    vmem_xalloc_addr(vm, 3 * PAGE, 2 * PAGE, VM_NOSLEEP), ENOMEM);
 	assert_false(vmem_contains(vm, 3 * PAGE, 2 * PAGE));
+	/* Nor when what is freed lies beside the border, below or above. */
+	for (unsigned int below = 0; below < 2; below++) {
+		assert_int_equal(
+		    vmem_xalloc_addr(vm, 3 * PAGE, PAGE, VM_NOSLEEP), 0);
+		assert_int_equal(
+		    vmem_xalloc_addr(vm, 4 * PAGE, PAGE, VM_NOSLEEP), 0);
+		vmem_xfree(vm, (below != 0 ? 3 : 4) * PAGE, PAGE);
+		vmem_xfree(vm, (below != 0 ? 4 : 3) * PAGE, PAGE);
+		assert_int_equal(vmem_size(vm, VMEM_MAXFREE), 4 * PAGE);
+		assert_int_equal(vmem_check(vm), 0);
+	}
 	finish(vm);
 }
 

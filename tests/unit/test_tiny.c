@@ -355,6 +355,44 @@ test_every_order(void **state)
 				    (enum order)in, (enum order)out);
 }
 
+/* ---- the reserve --------------------------------------------------------- */
+
+/*
+ * Operations that take more units than any other: two rows each, into trees of
+ * many levels, some of which are full all the way.  That arena_low() covers it
+ * is asserted by arena_leave() in debug builds.
+ */
+static void
+test_reserve_covers_deep_trees(void **state)
+{
+	enum { LIVE = 3000 };
+	static uint64_t at[LIVE];
+	vmem_t *vm = arena_new(UINT64_C(1) << 40);
+
+	(void)state;
+	rng_init(&rng, ref_seed);
+	pool_inject(0, 0, true);
+	for (uint64_t i = 0; i < 20 * LIVE; i++) {
+		uint64_t *addr = &at[i % LIVE];
+
+		if (i >= LIVE)
+			vmem_xfree(vm, *addr, 150);
+		do
+			*addr = rng_below(&rng, (UINT64_C(1) << 40) - 150);
+		while (vmem_xalloc_addr(vm, *addr, 150, VM_NOSLEEP) != 0);
+	}
+	pool_inject(0, 0, false);
+#ifdef VMEM_DEBUG
+	/* Both rows, and a node a level. */
+	printf("%u units at most, at %u levels\n", vm->vm_taken_max,
+	    vm->vm_rows.at_depth);
+	assert_true(vm->vm_taken_max >= vm->vm_rows.at_depth);
+#endif
+	must_check(vm);
+	vmem_xfreeall(vm);
+	vmem_destroy(vm);
+}
+
 /* ---- the table is full --------------------------------------------------- */
 
 /* How many could be allocated, every other quantum from `from' on: until there
@@ -438,6 +476,7 @@ main(void)
 		cmocka_unit_test(test_bin_alone),
 		cmocka_unit_test(test_records_are_reused),
 		cmocka_unit_test(test_every_order),
+		cmocka_unit_test(test_reserve_covers_deep_trees),
 		cmocka_unit_test(test_table_is_full),
 	};
 
