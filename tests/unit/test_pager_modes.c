@@ -18,7 +18,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -1064,9 +1066,74 @@ group(const char *name)
 	return (cmocka_run_group_tests_name(name, tests, NULL, NULL));
 }
 
-int
-main(void)
+/* ---- what the kernel lacks ------------------------------------------------*/
+
+/* In a process of its own, whose kernel refuses userfaultfd(2), since support
+ * is looked at once: 0, 77 or what is wrong. */
+static int
+refused_main(void)
 {
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { .filter = code,
+		.len = sizeof(code) / sizeof(code[0]) };
+	struct vmpager_config config = { .pc_frames_bytes = 16 * PAGE,
+		.pc_swap = "none" };
+	struct vmpager_support su;
+	struct vmpager *pager;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		return (77);
+	vmpager_support(&su);
+	if (su.su_kernel != 0 || su.su_error[VMPAGER_SOFTWARE] != 0)
+		return (1);
+	for (config.pc_mode = VMPAGER_UFFD;
+	     config.pc_mode <= VMPAGER_UFFD_THREAD; config.pc_mode++)
+		if (su.su_error[config.pc_mode] != ENOTSUP ||
+		    su.su_why[config.pc_mode] == NULL ||
+		    vmpager_create(&config, &pager) != ENOTSUP)
+			return (2);
+	config.pc_mode = VMPAGER_SOFTWARE;
+	if (vmpager_create(&config, &pager) != 0)
+		return (3);
+	vmpager_destroy(pager);
+	return (0);
+}
+
+static void
+run_refused(void)
+{
+	(void)execl("/proc/self/exe", "test_pager_modes", "refused", NULL);
+	_exit(126);
+}
+
+static void
+test_what_the_kernel_lacks(void **state)
+{
+	int status = in_child(run_refused);
+
+	(void)state;
+	if (status == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest support[] = {
+		cmocka_unit_test(test_what_the_kernel_lacks),
+	};
+
+	if (argc > 1 && strcmp(argv[1], "refused") == 0)
+		return (refused_main());
 	printf("seed %u\n", SEED);
-	return (fixture_each_mode(group));
+	return (cmocka_run_group_tests_name("support", support, NULL, NULL) +
+	    fixture_each_mode(group));
 }
