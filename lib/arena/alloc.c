@@ -115,7 +115,7 @@ static __attribute__((noinline)) int
 take_larger(struct vmem *vm, uint64_t size, vm_flag_t flags, uint64_t *addrp)
     RELEASE(vm->vm_lock)
 {
-	struct place p = fl_lowest(vm, to_quanta(vm, size));
+	struct place p = fl_lowest(vm, to_quanta(vm, size), FL_TIES);
 	bool all;
 
 	if (!is_place(p)) {

@@ -385,7 +385,7 @@ void fl_insert(struct vmem *vm, struct place p);
 void fl_remove(struct vmem *vm, struct place p);
 void fl_moved(struct vmem *vm, struct place p);
 struct place fl_best(struct vmem *vm, uint64_t size);
-struct place fl_lowest(struct vmem *vm, uint64_t size);
+struct place fl_lowest(struct vmem *vm, uint64_t size, unsigned int ties);
 struct place fl_after(struct vmem *vm, struct place p);
 uint64_t fl_max(struct vmem *vm);
 void fl_adopt(struct vmem *vm);

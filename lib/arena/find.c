@@ -315,7 +315,8 @@ arena_find(struct vmem *vm, const struct fit *ft, uint64_t *addrp)
 	if (by_address(ft))
 		return (find_by_address(vm, ft, addrp));
 	if (ft->ft_plain) {
-		p = fl_lowest(vm, to_quanta(vm, ft->ft_size));
+		p = fl_lowest(vm, to_quanta(vm, ft->ft_size),
+		    ft->ft_policy == VM_BESTFIT ? FL_TIES_BEST : FL_TIES);
 		if (is_place(p))
 			*addrp = tag_addr(vm, p);
 	} else

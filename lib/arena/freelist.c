@@ -8,9 +8,9 @@
  * free segments under random churn, which is footprint, and footprint is time.
  * From a bin the last one is taken: what was freed lately is in the cache.
  * Keeping bins in order of address would cost a cache miss a level.  But where
- * a segment is cut, and where best fit is asked for, the lowest of the last four
- * is taken, which packs as well: on the real traces the extent is within 1.01
- * of a best fit that always takes the lowest address.
+ * a segment is cut the lowest of the last four is taken, and of the last sixteen
+ * where best fit is asked for, which packs as well: on the real traces the extent
+ * is within 1.023, and 1.007, of a best fit that always takes the lowest address.
  * Larger segments are in a balanced tree by size (large.c).  The bins of sizes
  * that aren't free don't exist, as a rule: an arena is a page.  A piece of them
  * comes with its first item, and goes when units go back to the pool anyway.
@@ -29,9 +29,11 @@
 
 #include <string.h>
 
-/* Segments of one size that fl_lowest() compares. */
+/* Segments of one size that fl_lowest() compares: for who wants any that fits,
+ * and for best fit, which has more time. */
 #ifndef FL_TIES
 #define FL_TIES 4u
+#define FL_TIES_BEST 16u
 #endif
 /* Rows that an operation looks through for strays. */
 #define ADOPT_ROWS 8u
@@ -344,7 +346,7 @@ fl_best(struct vmem *vm, uint64_t size)
 /* The same, and of the last few of that size the one with the lowest address
  * (that of its row, which is as good): packs closer, for some more time. */
 struct place
-fl_lowest(struct vmem *vm, uint64_t size)
+fl_lowest(struct vmem *vm, uint64_t size, unsigned int ties)
 {
 	struct freelist *fl = &vm->vm_free;
 	unsigned int bin = FL_EXACT;
@@ -360,7 +362,7 @@ fl_lowest(struct vmem *vm, uint64_t size)
 	place = bn->bn_count - 1;
 	item = bin_last(bn);
 	lowest = place;
-	for (unsigned int n = 1; n < FL_TIES && place > 0; n++) {
+	for (unsigned int n = 1; n < ties && place > 0; n++) {
 		uint32_t other = *bin_item(bn, --place);
 
 		STEP(vm);
