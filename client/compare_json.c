@@ -107,14 +107,12 @@ threads(const struct compare_row *cr)
 		set(to, "threads", cr->cr_threads[i].threads);
 		set_real(to, "ns_per_op", compare_ns_per_op(rr));
 		set(to, "wall_ns", rr->rr_wall_ns);
-		if (rr->rr_locks.ls_valid) {
-			set(to, "locks_taken", rr->rr_locks.ls_taken);
-			set(to, "lock_waits", rr->rr_locks.ls_waits);
-			(void)json_object_set_new(to, "hold",
-			    histogram(&rr->rr_locks.ls_hold_ns));
-			(void)json_object_set_new(to, "wait",
-			    histogram(&rr->rr_locks.ls_wait_ns));
-		}
+		set(to, "locks_taken", rr->rr_locks.ls_taken);
+		set(to, "lock_waits", rr->rr_locks.ls_waits);
+		(void)json_object_set_new(
+		    to, "hold", histogram(&rr->rr_locks.ls_hold_ns));
+		(void)json_object_set_new(
+		    to, "wait", histogram(&rr->rr_locks.ls_wait_ns));
 		(void)json_array_append_new(all, to);
 	}
 	return (all);

@@ -267,7 +267,7 @@ threads(const struct compare *co, FILE *out)
 			last = &cr->cr_threads[t].result;
 			(void)fprintf(out, " %7.0f", compare_ns_per_op(last));
 		}
-		if (last != NULL && last->rr_locks.ls_valid)
+		if (last != NULL)
 			(void)fprintf(out, "  %8" PRIu64 "  %10" PRIu64,
 			    hist_quantile(&last->rr_locks.ls_hold_ns, 0.99),
 			    hist_quantile(&last->rr_locks.ls_wait_ns, 0.99));

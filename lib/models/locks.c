@@ -1,24 +1,24 @@
 /*
  * locks.c - see locks.h.
  *
- * The linker's --wrap turns calls of pthread_mutex_lock() into calls of
- * __wrap_pthread_mutex_lock(), and __real_ is the C library's.  Each thread
- * watches into a place of its own; what it holds is a short stack, since locks
- * nest by rank.
+ * Each thread watches into a place of its own; what it holds is a short stack,
+ * since locks nest by rank.
  */
 #include "config.h"
 
 #include "models/locks.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "util/clock.h"
+#include "util/lock.h"
 
 #define NEST_MAX 16u
 
 struct held {
-	const pthread_mutex_t *he_mutex;
+	const struct lock *he_lock;
 	uint64_t he_since;
 };
 
@@ -26,62 +26,27 @@ static _Thread_local struct lock_stat *watching;
 static _Thread_local struct held held[NEST_MAX];
 static _Thread_local unsigned int nested;
 
-#define WEAK __attribute__((__weak__))
-extern int __real_pthread_mutex_lock(pthread_mutex_t *mutex) WEAK;
-extern int __real_pthread_mutex_trylock(pthread_mutex_t *mutex) WEAK;
-extern int __real_pthread_mutex_unlock(pthread_mutex_t *mutex) WEAK;
-int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex);
-int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
-
 static void
-took(const pthread_mutex_t *mutex, uint64_t now)
+took(const struct lock *lk, bool waited, uint64_t wait_ns)
 {
+	if (watching == NULL)
+		return;
+	if (waited) {
+		watching->ls_waits++;
+		hist_record(&watching->ls_wait_ns, wait_ns);
+	}
 	watching->ls_taken++;
 	if (nested < NEST_MAX)
-		held[nested++] = (struct held) { mutex, now };
+		held[nested++] = (struct held) { lk, clock_ns() };
 }
 
-int
-__wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
-{
-	uint64_t start, now;
-	int error;
-
-	if (watching == NULL)
-		return (__real_pthread_mutex_lock(mutex));
-	if (__real_pthread_mutex_trylock(mutex) == 0) {
-		took(mutex, clock_ns());
-		return (0);
-	}
-	start = clock_ns();
-	error = __real_pthread_mutex_lock(mutex);
-	now = clock_ns();
-	if (error == 0) {
-		watching->ls_waits++;
-		hist_record(&watching->ls_wait_ns, now - start);
-		took(mutex, now);
-	}
-	return (error);
-}
-
-int
-__wrap_pthread_mutex_trylock(pthread_mutex_t *mutex)
-{
-	int error = __real_pthread_mutex_trylock(mutex);
-
-	if (watching != NULL && error == 0)
-		took(mutex, clock_ns());
-	return (error);
-}
-
-int
-__wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+static void
+leaves(const struct lock *lk)
 {
 	unsigned int i = nested;
 
 	while (watching != NULL && i-- > 0)
-		if (held[i].he_mutex == mutex) {
+		if (held[i].he_lock == lk) {
 			hist_record(&watching->ls_hold_ns,
 			    clock_ns() - held[i].he_since);
 			memmove(&held[i], &held[i + 1],
@@ -89,19 +54,22 @@ __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 			nested--;
 			break;
 		}
-	return (__real_pthread_mutex_unlock(mutex));
 }
 
-bool
-lock_watch_works(void)
-{
-	return (__real_pthread_mutex_lock != NULL);
-}
+/* How many threads do, and whether they are told. */
+static pthread_mutex_t watchers_mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned int watchers;
 
 void
 lock_watch(struct lock_stat *ls)
 {
-	watching = lock_watch_works() ? ls : NULL;
+	static const struct lock_watcher watcher = { took, leaves };
+
+	(void)pthread_mutex_lock(&watchers_mutex);
+	watchers += (unsigned int)(ls != NULL) - (watching != NULL);
+	atomic_store(&lock_watcher, watchers != 0 ? &watcher : NULL);
+	(void)pthread_mutex_unlock(&watchers_mutex);
+	watching = ls;
 	nested = 0;
 }
 
@@ -109,7 +77,6 @@ void
 lock_stat_init(struct lock_stat *ls)
 {
 	memset(ls, 0, sizeof(*ls));
-	ls->ls_valid = lock_watch_works();
 	hist_init(&ls->ls_hold_ns);
 	hist_init(&ls->ls_wait_ns);
 }
@@ -117,7 +84,6 @@ lock_stat_init(struct lock_stat *ls)
 void
 lock_stat_merge(struct lock_stat *to, const struct lock_stat *from)
 {
-	to->ls_valid = to->ls_valid && from->ls_valid;
 	to->ls_taken += from->ls_taken;
 	to->ls_waits += from->ls_waits;
 	hist_merge(&to->ls_hold_ns, &from->ls_hold_ns);

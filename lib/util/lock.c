@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "util/assert.h"
+#include "util/clock.h"
 #include "util/futex.h"
 
 void
@@ -34,6 +35,8 @@ lock_fini(struct lock *lk)
 	(void)lk;
 }
 
+_Atomic(const struct lock_watcher *) lock_watcher;
+
 /*
  * It is held.  Who sleeps says so in the word; who comes after that may be the
  * last who does, and can't know it, so it leaves the word as it is: whoever
@@ -51,6 +54,21 @@ lock_wait(struct lock *lk)
 		   memory_order_acquire) != LOCK_FREE)
 		futex_wait(&lk->lk_word, LOCK_WANTED, NULL);
 	errno = saved;
+}
+
+void
+lock_hold_watched(struct lock *lk)
+{
+	const struct lock_watcher *lw = lock_is_watched();
+	bool waited = !lock_take(lk);
+	uint64_t start = 0;
+
+	if (waited) {
+		start = clock_ns();
+		lock_wait(lk);
+	}
+	if (lw != NULL)
+		lw->lw_took(lk, waited, waited ? clock_ns() - start : 0);
 }
 
 /* Released, somebody may sleep.  The lock may be gone by now: only its address
@@ -104,7 +122,7 @@ lock_acquire(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 int
 lock_try(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 {
-	if (!lock_take(lk))
+	if (!lock_try_hold(lk))
 		return (0);
 	held_push(lk);
 	return (1);

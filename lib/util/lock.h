@@ -21,6 +21,8 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #ifdef HAVE_SYS_SINGLE_THREADED_H
 #include <sys/single_threaded.h>
@@ -82,6 +84,26 @@ void lock_fini(struct lock *lk);
 void lock_wait(struct lock *lk);
 void lock_wake(struct lock *lk);
 
+/*
+ * Who wants to know how long locks are held and waited for (lib/models/locks.c):
+ * told by the thread that has taken one, after a wait of so long or at once, and
+ * that is about to release it.  NULL: nobody.
+ */
+struct lock_watcher {
+	void (*lw_took)(const struct lock *lk, bool waited, uint64_t wait_ns);
+	void (*lw_leaves)(const struct lock *lk);
+};
+
+extern _Atomic(const struct lock_watcher *) lock_watcher
+    __attribute__((__visibility__("hidden"))); /* pairs with itself */
+void lock_hold_watched(struct lock *lk);
+
+static inline const struct lock_watcher *
+lock_is_watched(void)
+{
+	return (atomic_load_explicit(&lock_watcher, memory_order_acquire));
+}
+
 static inline bool
 lock_alone(void)
 {
@@ -110,6 +132,17 @@ lock_take(struct lock *lk)
 	    LOCK_HELD, memory_order_acquire, memory_order_relaxed));
 }
 
+static inline bool
+lock_try_hold(struct lock *lk)
+{
+	const struct lock_watcher *lw = lock_is_watched();
+	bool taken = lock_take(lk);
+
+	if (__builtin_expect(lw != NULL, 0) && taken)
+		lw->lw_took(lk, false, 0);
+	return (taken);
+}
+
 /*
  * Take and release, unseen by the checkers: what the functions below come to,
  * and for who forks, and takes them all (lib/arena/fork.c).
@@ -117,13 +150,19 @@ lock_take(struct lock *lk)
 static inline void
 lock_hold(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 {
-	if (__builtin_expect(!lock_take(lk), 0))
+	if (__builtin_expect(lock_is_watched() != NULL, 0))
+		lock_hold_watched(lk);
+	else if (__builtin_expect(!lock_take(lk), 0))
 		lock_wait(lk);
 }
 
 static inline void
 lock_let_go(struct lock *lk) NO_THREAD_SAFETY_ANALYSIS
 {
+	const struct lock_watcher *lw = lock_is_watched();
+
+	if (__builtin_expect(lw != NULL, 0))
+		lw->lw_leaves(lk);
 	if (lock_alone())
 		atomic_store_explicit(
 		    &lk->lk_word, LOCK_FREE, memory_order_relaxed);
@@ -155,7 +194,7 @@ lock_acquire(struct lock *lk)
 static inline int
 lock_try(struct lock *lk)
 {
-	return (lock_take(lk));
+	return (lock_try_hold(lk));
 }
 
 static inline void
