@@ -98,97 +98,25 @@ exchange_by(struct live *lv, vm_flag_t policy)
 		    VM_NOSLEEP, &lv->addr), 0);
 }
 
-static void
-exchange_instant(struct live *lv, bool large)
-{
-	(void)large;
-	exchange_by(lv, VM_INSTANTFIT);
-}
-
-static void
-exchange_best(struct live *lv, bool large)
-{
-	(void)large;
-	exchange_by(lv, VM_BESTFIT);
-}
-
-static void
-exchange_first(struct live *lv, bool large)
-{
-	(void)large;
-	exchange_by(lv, VM_FIRSTFIT);
-}
-
-static void
-exchange_last(struct live *lv, bool large)
-{
-	(void)large;
-	exchange_by(lv, VM_LASTFIT);
-}
-
-static void
-exchange_next(struct live *lv, bool large)
-{
-	(void)large;
-	exchange_by(lv, VM_NEXTFIT);
-}
-
 /*
  * PITFALLS 1.12: from the cursor, at the lowest hole, to the next segment that
  * is larger than all holes are rows without number: the tree leads past them.
  */
 static void
-pass_holes(vm_flag_t policy, uint64_t min, uint64_t max)
+pass_holes(struct live *lv, vm_flag_t policy)
 {
-	uint64_t low, far;
+	bool up = (policy & (VM_FIRSTFIT | VM_NEXTFIT)) != 0;
+	uint64_t min = (policy & (VM_BESTFIT | VM_INSTANTFIT)) != 0;
+	uint64_t max = up ? TOP : holes_end - 1, low, far;
 
+	(void)lv;
 	assert_int_equal(vmem_xalloc(vm, 1, 0, 0, 0, 0, TOP,
 	    VM_NOSLEEP | VM_FIRSTFIT, &low), 0);
 	assert_int_equal(vmem_xalloc(vm, hole_max + 1, 0, 0, 0, min, max,
-	    VM_NOSLEEP | policy, &far), max < TOP ? ENOMEM : 0);
-	if (max == TOP)
+	    VM_NOSLEEP | policy, &far), up ? 0 : ENOMEM);
+	if (up)
 		vmem_xfree(vm, far, hole_max + 1);
 	vmem_xfree(vm, low, 1);
-}
-
-static void
-pass_next(struct live *lv, bool large)
-{
-	(void)lv;
-	(void)large;
-	pass_holes(VM_NEXTFIT, 0, TOP);
-}
-
-static void
-pass_first(struct live *lv, bool large)
-{
-	(void)lv;
-	(void)large;
-	pass_holes(VM_FIRSTFIT, 0, TOP);
-}
-
-static void
-pass_last(struct live *lv, bool large)
-{
-	(void)lv;
-	(void)large;
-	pass_holes(VM_LASTFIT, 0, holes_end - 1);
-}
-
-static void
-pass_best(struct live *lv, bool large)
-{
-	(void)lv;
-	(void)large;
-	pass_holes(VM_BESTFIT, 1, holes_end - 1);
-}
-
-static void
-pass_instant(struct live *lv, bool large)
-{
-	(void)lv;
-	(void)large;
-	pass_holes(VM_INSTANTFIT, 1, holes_end - 1);
 }
 
 /* Two segments at most are cut by the window. */
@@ -260,30 +188,33 @@ struct kind {
 	void (*fn)(struct live *, bool);
 	uint64_t looks;
 	unsigned int times;	/* one in so many of the live segments */
+	void (*by)(struct live *, vm_flag_t); /* in place of fn, ... */
+	vm_flag_t policy;	/* ... with that */
 };
 
 static const struct kind kinds[] = {
-	{ "alloc and free", exchange, 0, 8 },
-	{ "under constraints", exchange_constrained, LOOKS_INSTANT, 8 },
-	{ "next fit", exchange_plain_next, 1, 8 },
-	{ "first, last fit", exchange_in_window, 3, 8 },
-	{ "at an address", exchange_at, 0, 8 },
-	{ "free of a part", free_part, 0, 8 },
-	{ "a page of a walk", walk_slice, 0, 8 },
+	{ "alloc and free", exchange, 0, 8, NULL, 0 },
+	{ "under constraints", exchange_constrained, LOOKS_INSTANT, 8, NULL, 0 },
+	{ "next fit", exchange_plain_next, 1, 8, NULL, 0 },
+	{ "first, last fit", exchange_in_window, 3, 8, NULL, 0 },
+	{ "at an address", exchange_at, 0, 8, NULL, 0 },
+	{ "free of a part", free_part, 0, 8, NULL, 0 },
+	{ "a page of a walk", walk_slice, 0, 8, NULL, 0 },
 };
 
 /* With a hole after every other segment. */
 static const struct kind kinds_of_holes[] = {
-	{ "instant, far", pass_instant, 3, 1024 },
-	{ "best, far", pass_best, 3, 1024 },
-	{ "first, far", pass_first, 1, 1024 },
-	{ "last, far", pass_last, 3, 1024 },
-	{ "next, far", pass_next, 2, 1024 },
-	{ "instant, hard", exchange_instant, LOOKS_INSTANT, 1024 },
-	{ "best, hard", exchange_best, LOOKS_EXACT, 1024 },
-	{ "first, hard", exchange_first, LOOKS_EXACT, 1024 },
-	{ "last, hard", exchange_last, LOOKS_EXACT, 1024 },
-	{ "next, hard", exchange_next, LOOKS_NEXT, 1024 },
+	{ "instant, far", NULL, 3, 1024, pass_holes, VM_INSTANTFIT },
+	{ "best, far", NULL, 3, 1024, pass_holes, VM_BESTFIT },
+	{ "first, far", NULL, 1, 1024, pass_holes, VM_FIRSTFIT },
+	{ "last, far", NULL, 3, 1024, pass_holes, VM_LASTFIT },
+	{ "next, far", NULL, 2, 1024, pass_holes, VM_NEXTFIT },
+	{ "instant, hard", NULL, LOOKS_INSTANT, 1024, exchange_by,
+		VM_INSTANTFIT },
+	{ "best, hard", NULL, LOOKS_EXACT, 1024, exchange_by, VM_BESTFIT },
+	{ "first, hard", NULL, LOOKS_EXACT, 1024, exchange_by, VM_FIRSTFIT },
+	{ "last, hard", NULL, LOOKS_EXACT, 1024, exchange_by, VM_LASTFIT },
+	{ "next, hard", NULL, LOOKS_NEXT, 1024, exchange_by, VM_NEXTFIT },
 };
 
 static void
@@ -294,7 +225,12 @@ check_kind(const struct kind *kd, bool large)
 	vm->vm_steps_max = 0;
 	vm->vm_taken_max = 0;
 	for (uint64_t i = 0; i <= many / kd->times; i++) {
-		kd->fn(&live[2 * rng_below(&rng, many / 2)], large);
+		struct live *lv = &live[2 * rng_below(&rng, many / 2)];
+
+		if (kd->by != NULL)
+			kd->by(lv, kd->policy);
+		else
+			kd->fn(lv, large);
 		bound = arena_steps_bound(vm->vm_rows.at_depth,
 		    vm->vm_free.fl_large.lg_count, kd->looks);
 		if (vm->vm_steps_max > bound)
