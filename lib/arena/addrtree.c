@@ -310,17 +310,16 @@ leaves_retire(struct vmem *vm)
 			leaf_tell(vm, NODE(due[i]));
 }
 
-/* Before a search in vm_rows: as rows_settle(). */
+/* Before a search in vm_rows. */
 void
 addrtree_settle(struct vmem *vm)
 {
-	const struct due *du = &vm->vm_due_leaves;
+	unsigned int at = vm->vm_due_leaves.du_at;
+	uint32_t leaf;
 
-	for (unsigned int i = du->du_at; du->du_count > 0;) {
-		i = (i == 0 ? DUE_LEAVES : i) - 1;
-		if (vm->vm_due_leaf[i] != UNIT_NIL)
-			leaf_tell(vm, NODE(vm->vm_due_leaf[i]));
-	}
+	while ((leaf = due_newest(&vm->vm_due_leaves, vm->vm_due_leaf,
+		    DUE_LEAVES, &at)) != UNIT_NIL)
+		leaf_tell(vm, NODE(leaf));
 }
 
 /* The max of the entry at that slot of a leaf of vm_rows changes. */

@@ -52,9 +52,8 @@
  * at the smallest if ranges are aligned to their own size, and then at some
  * others; best fit looks at many that might do, and over-asks then.  First,
  * last and next fit search by address, and likewise.  All of them are bounded
- * (find.c).  Next fit has a cursor, an address, not a tag in the list: it blocks
- * no joining and pins no span
- * (PITFALLS 1.11, 1.12).
+ * (find.c).  Next fit has a cursor, an address, not a tag in the list: it
+ * blocks no joining and pins no span (PITFALLS 1.11, 1.12).
  *
  * 6. Locks.  One lock an arena.  Nothing foreign runs under it: not import,
  * release, reclaim or who waits; no other arena's lock is taken under it.

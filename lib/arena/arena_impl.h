@@ -88,7 +88,7 @@ void meta_free(void *ptr, size_t size);
 #ifndef DUE_ROWS
 #define DUE_ROWS 240u
 #define DUE_LEAVES 64u
-#define DUE_RETIRE 16u	/* so many, the oldest, are seen to when all are in use */
+#define DUE_RETIRE 16u	/* the oldest, seen to when all places are in use */
 #endif
 _Static_assert(DUE_ROWS < UINT8_MAX && DUE_LEAVES < UINT8_MAX, "places");
 _Static_assert(DUE_ROWS % DUE_RETIRE == 0 && DUE_LEAVES % DUE_RETIRE == 0,
@@ -123,6 +123,19 @@ due_drop(struct due *du, uint32_t *ring, uint8_t *place)
 	ring[*place - 1] = UNIT_NIL;
 	du->du_count--;
 	*place = 0;
+}
+
+/* The newest before *at, or UNIT_NIL: where few are due, they aren't far. */
+static inline uint32_t
+due_newest(const struct due *du, const uint32_t *ring, unsigned int size,
+    unsigned int *at)
+{
+	while (du->du_count > 0) {
+		*at = (*at == 0 ? size : *at) - 1;
+		if (ring[*at] != UNIT_NIL)
+			return (ring[*at]);
+	}
+	return (UNIT_NIL);
 }
 
 /* ---- ordered by address (addrtree.c) ----------------------------------- */

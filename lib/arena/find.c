@@ -18,8 +18,10 @@
  * and then looks at INSTANT_LOOKS.  But first, if the size is a multiple of the
  * alignment, it looks at one segment that is large enough: where there are such
  * ranges, what was freed last of just that size is aligned as a rule, and taken
- * whole it costs no tag, nor the free that follows a join.  Who waits would wait for ever for what isn't
- * looked at: for such the first round has no end (ft_all).
+ * whole it costs no tag, nor the free that follows a join.
+ *
+ * Who waits would wait for ever for what isn't looked at: for such requests the
+ * first round has no end (ft_all).
  */
 #include "config.h"
 

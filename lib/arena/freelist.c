@@ -9,8 +9,9 @@
  * From a bin the last one is taken: what was freed lately is in the cache.
  * Keeping bins in order of address would cost a cache miss a level.  But where
  * a segment is cut the lowest of the last four is taken, and of the last sixteen
- * where best fit is asked for, which packs as well: on the real traces the extent
- * is within 1.023, and 1.007, of a best fit that always takes the lowest address.
+ * where best fit is asked for, which packs as well: on the real traces the
+ * extent is within 1.023, and 1.007, of a best fit that always takes the lowest
+ * address.
  * Larger segments are in a balanced tree by size (large.c).  The bins of sizes
  * that aren't free don't exist, as a rule: an arena is a page.  A piece of them
  * comes with its first item, and goes when units go back to the pool anyway.

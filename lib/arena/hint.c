@@ -114,11 +114,10 @@ hint_rename(
 
 	if (ROW(row)->rw_hinted == 0 || !granules(vm, ROW(row), &first, &last))
 		return; /* or it is learnt by a former table */
-	first = from >> vm->vm_hint_shift;
 	last = (upto - 1) >> vm->vm_hint_shift;
-	for (; first <= last; first++)
-		if (*hint_of(vm, first) == row)
-			*hint_of(vm, first) = other;
+	for (uint64_t i = from >> vm->vm_hint_shift; i <= last; i++)
+		if (*hint_of(vm, i) == row)
+			*hint_of(vm, i) = other;
 }
 
 /* Before [from, upto), at one end of a row or all of it, becomes part of its

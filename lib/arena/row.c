@@ -291,14 +291,12 @@ row_due(struct vmem *vm, uint32_t row, bool is)
 void
 rows_settle(struct vmem *vm)
 {
-	const struct due *du = &vm->vm_due_rows;
+	unsigned int at = vm->vm_due_rows.du_at;
+	uint32_t row;
 
-	/* The newest first: where few are due, they are these. */
-	for (unsigned int i = du->du_at; du->du_count > 0;) {
-		i = (i == 0 ? DUE_ROWS : i) - 1;
-		if (vm->vm_due_row[i] != UNIT_NIL)
-			row_settle(vm, vm->vm_due_row[i]);
-	}
+	while ((row = due_newest(&vm->vm_due_rows, vm->vm_due_row, DUE_ROWS,
+		    &at)) != UNIT_NIL)
+		row_settle(vm, row);
 	addrtree_settle(vm);
 }
 
